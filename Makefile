@@ -1,0 +1,90 @@
+# memsidecar: everything a contributor runs, the same commands as in CI. `make` alone lists them.
+#
+# Needs only Python 3.11 or later with its venv module; whatever else a check uses comes from requirements/dev.txt
+# into .venv. Works with GNU make 3.81 (macOS) and later, also with -j.
+
+PYTHON ?= python3
+# Extra arguments: make dev ARGS="--redis redis://localhost", make test ARGS="-k lock", make bench ARGS=..., make lock ARGS=--upgrade
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Two stamps, so that a changed setting in pyproject.toml does not install everything again.
+LOCKED := $(VENV)/.locked
+INSTALLED := $(VENV)/.installed
+LOCK_VENV := .venv-lock
+
+# Tests, benchmarks and `memsidecar dev` look for redis-server and temporal on PATH, and the wheels put them there.
+# Not exported: the recipe that makes .venv would then find its own product as `python3`.
+WITH_BIN := PATH="$(CURDIR)/$(BIN):$$PATH"
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# What the user's shell or another environment says about Python must not reach into this one.
+unexport PYTHONPATH PYTHONHOME
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup dev test lint format bench lock clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(INSTALLED) ## make .venv with what the lock says (every target below does it when needed)
+
+dev: $(INSTALLED) ## run memsidecar with an embedded Redis, for trying it out (ARGS="...")
+	$(WITH_BIN) $(BIN)/memsidecar dev $(ARGS)
+
+# One recipe, not a chain of prerequisites: the fast checks go first, also under -j.
+test: $(INSTALLED) ## format, lint, types, tests: what CI runs (ARGS="..." for pytest)
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m mypy
+	$(WITH_BIN) $(BIN)/python -m pytest $(ARGS)
+
+lint: $(INSTALLED) ## format, lint and types, without the tests
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m mypy
+
+format: $(INSTALLED) ## rewrite the sources in the project's format, with what ruff can mend itself
+	$(BIN)/python -m ruff check --fix-only .
+	$(BIN)/python -m ruff format .
+
+bench: $(INSTALLED) ## run the benchmarks (ARGS="...")
+	$(WITH_BIN) $(BIN)/python -m benchmarks $(ARGS)
+
+lock: $(LOCK_VENV)/.installed ## renew requirements/*.txt from pyproject.toml (ARGS=--upgrade for the newest versions)
+	$(LOCK_COMPILE) --extra dev -o requirements/dev.txt
+	$(LOCK_COMPILE) --extra fast -c requirements/dev.txt -o requirements/runtime.txt
+
+clean: ## remove .venv, build results and caches
+	rm -rf $(VENV) $(LOCK_VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find sidecar tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# One version per package for every Python, and hashes of all files of it: one lock serves all machines.
+LOCK_COMPILE = $(LOCK_VENV)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+	--fork-strategy fewest --generate-hashes --custom-compile-command "make lock" $(ARGS)
+
+# A new lock gets a new environment: packages that left the lock must not linger.
+$(LOCKED): requirements/dev.txt
+	$(CHECK_PYTHON)
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# Nothing is fetched here: the build backend is in the lock.
+$(INSTALLED): $(LOCKED) pyproject.toml
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(LOCK_VENV)/.installed:
+	$(CHECK_PYTHON)
+	$(PYTHON) -m venv --clear $(LOCK_VENV)
+	$(LOCK_VENV)/bin/python -m pip install --quiet 'uv>=0.13,<0.14'
+	@touch $@
+
+define CHECK_PYTHON
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	echo "memsidecar needs Python 3.11 or later, and '$(PYTHON)' is: $$($(PYTHON) --version 2>&1)." >&2; \
+	echo "Name another one, for example: make $(or $(MAKECMDGOALS),setup) PYTHON=python3.12" >&2; \
+	exit 1; }
+endef
