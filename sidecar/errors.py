@@ -1,0 +1,153 @@
+"""Every exception that memsidecar raises on purpose, and the text each one shows.
+
+    MemsidecarError
+    ├── CommandError                the caller's mistake: an error reply, the connection lives
+    │   ├── SyntaxProblem           ERR
+    │   ├── UnknownMemory           NOMEMORY
+    │   ├── BadKey                  BADKEY
+    │   ├── BadMessage              BADMESSAGE
+    │   ├── FlushFailed             FLUSHFAILED
+    │   └── FlushTimeout            TIMEOUT
+    ├── UpstreamError               trouble behind us: an error reply that says whether anything was written
+    │   ├── RedisRefused            Redis's own first word (NOPERM, OOM, LOADING …), passed on as it is
+    │   ├── Unavailable             UNAVAILABLE, nothing was sent
+    │   └── Uncertain               UNCERTAIN, sent, outcome unknown
+    ├── EngineUnavailable           the flush engine (Temporal) cannot be reached; the outbox keeps the mark
+    ├── FlushRefused                a commit that came too late or twice (never an error to the user)
+    └── ConfigurationError          start-up: every problem of the configuration at once
+
+Exceptions take facts and build the text; `reply()` is the line that goes to the client, without the leading
+`-`. A breach of the Redis protocol is not here: odd bytes are forwarded and Redis itself answers them.
+Anything else that is raised is our bug: it is logged with its traceback and answered with `INTERNAL_ERROR`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+INTERNAL_ERROR = "ERR internal error of memsidecar; nothing is known to be stored, see its log"
+
+
+class MemsidecarError(Exception):
+    """Root of everything raised on purpose."""
+
+
+class ReplyableError(MemsidecarError):
+    """An error that a client sees as a Redis error reply whose first word is stable."""
+
+    prefix: ClassVar[str] = "ERR"
+
+    def reply(self) -> str:
+        """Return the error line without `-` and line end; a line break in the text would split the reply."""
+        return f"{self.prefix} {self}".replace("\r", " ").replace("\n", " ")
+
+
+class CommandError(ReplyableError):
+    """The caller's mistake. Nothing was stored; the connection lives."""
+
+
+class SyntaxProblem(CommandError):
+    """Wrong arity, unknown option, or an argument of the wrong type."""
+
+    @classmethod
+    def arity(cls, command: str) -> SyntaxProblem:
+        """Redis's own wording, on which some clients match."""
+        return cls(f"wrong number of arguments for '{command.lower()}' command")
+
+
+class UnknownMemory(CommandError):
+    """The key names no memory definition, and `strict` forbids falling back to `default`."""
+
+    prefix = "NOMEMORY"
+
+    def __init__(self, key: str, known: list[str]) -> None:
+        super().__init__(
+            f"no memory definition for key '{key}'; write it as definition:instance with one of: {', '.join(known)}"
+        )
+
+
+class BadKey(CommandError):
+    """The instance part of the key is not valid."""
+
+    prefix = "BADKEY"
+
+
+class BadMessage(CommandError):
+    """A message that cannot be stored: role, encoding, JSON shape or size."""
+
+    prefix = "BADMESSAGE"
+
+
+class FlushFailed(CommandError):
+    """The flush that the caller waited for ended in an error; the memory is as it was."""
+
+    prefix = "FLUSHFAILED"
+
+
+class FlushTimeout(CommandError):
+    """The flush that the caller waited for goes on; its outcome did not come in time."""
+
+    prefix = "TIMEOUT"
+
+    def __init__(self, wait_ms: int) -> None:
+        super().__init__(f"the flush was not done within {wait_ms} ms; it goes on, MEMINFO shows its outcome")
+
+
+class UpstreamError(ReplyableError):
+    """Redis refused, or cannot be reached."""
+
+
+class RedisRefused(UpstreamError):
+    """Redis answered an error; it goes to the client as it is."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__(line)
+        self.line = line
+
+    def reply(self) -> str:
+        return self.line.replace("\r", " ").replace("\n", " ")
+
+
+class Unavailable(UpstreamError):
+    """Nothing was sent, so the command can be sent again without a second thought."""
+
+    prefix = "UNAVAILABLE"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"Redis cannot be reached ({why}); nothing was sent, safe to retry")
+
+
+class Uncertain(UpstreamError):
+    """The command was sent and the connection broke before its reply came."""
+
+    prefix = "UNCERTAIN"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"Redis went away after the command was sent ({why}); whether it was executed is not known, "
+            "read the memory before sending it again"
+        )
+
+
+class EngineUnavailable(MemsidecarError):
+    """The flush engine cannot be reached. The mark stays in the outbox, so the flush comes later by itself."""
+
+
+class FlushRefused(MemsidecarError):
+    """A flush step found that the memory has moved on (cleared, or another flush took over).
+
+    `reason` is `stale-epoch` (the content was replaced), `stale-fence` (a later flush began) or
+    `lost-plan` (the staged plan has expired). Nothing was changed.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the flush was refused: {reason}; the memory is unchanged")
+        self.reason = reason
+
+
+class ConfigurationError(MemsidecarError):
+    """The configuration is not usable. `problems` holds every finding, one line each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems

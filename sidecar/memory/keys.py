@@ -1,0 +1,94 @@
+"""The names of a memory's keys on Redis.
+
+The layout is the contract between every process that serves a memory: one hash slot per memory, the type first,
+so that no key of a user can collide. `SS` (two hex digits) spreads memories over 256 hash tags; the outbox has
+one sorted set per tag and project, so that the append script can write it in the same slot.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from zlib import crc32
+
+SHARDS = 256
+"""Number of hash tags: enough to spread the largest cluster, few enough for a sweep to look at all of them."""
+
+CACHED_NAMES = 16_384
+"""Names kept ready. A name costs about 1 kB; a sidecar rarely serves more memories at the same time."""
+
+_MUST_ENCODE = re.compile(r"[^!-9;-z|~]|%")
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryKeys:
+    """The names on Redis of everything that belongs to one memory.
+
+    `name` (`project:definition:instance`, encoded) is also the member in the outbox and names the workflow.
+    """
+
+    name: str
+    log: str
+    meta: str
+    keep: str
+    work: str
+    due: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpace:
+    """Where a deployment keeps its memories: `prefix` of all keys, and `project`, which separates tenants."""
+
+    prefix: str = "mem"
+    project: str = "default"
+
+    def keys(self, definition: str, instance: str) -> MemoryKeys:
+        """Return the key names of one memory. Cached, because every command asks for them."""
+        return _keys(self.prefix, self.project, definition, instance)
+
+    def outbox(self, shard: int) -> str:
+        """Return the name of the outbox of one shard (0 to `SHARDS` - 1)."""
+        return f"{self.prefix}:due:{{{shard:02x}}}:{encode(self.project)}"
+
+    def parse(self, name: str) -> tuple[str, str]:
+        """Split a `MemoryKeys.name` of this project into definition id and instance.
+
+        Raises:
+            ValueError: if the name is not one of this project's.
+        """
+        project, definition, instance = (decode(part) for part in name.split(":"))
+        if project != self.project:
+            raise ValueError(f"'{name}' belongs to another project than '{self.project}'")
+        return definition, instance
+
+
+@lru_cache(maxsize=CACHED_NAMES)
+def _keys(prefix: str, project: str, definition: str, instance: str) -> MemoryKeys:
+    name = f"{encode(project)}:{encode(definition)}:{encode(instance)}"
+    tag = f"{{{crc32(name.encode()) % SHARDS:02x}}}"
+    return MemoryKeys(
+        name=name,
+        log=f"{prefix}:log:{tag}:{name}",
+        meta=f"{prefix}:meta:{tag}:{name}",
+        keep=f"{prefix}:keep:{tag}:{name}",
+        work=f"{prefix}:work:{tag}:{name}",
+        due=f"{prefix}:due:{tag}:{encode(project)}",
+    )
+
+
+def encode(part: str) -> str:
+    """Percent-encode `:`, `{`, `}`, `%` and every byte outside printable ASCII."""
+    if not _MUST_ENCODE.search(part):
+        return part
+    return "".join(
+        chr(byte) if 0x21 <= byte <= 0x7E and byte not in b":{}%" else f"%{byte:02X}" for byte in part.encode()
+    )
+
+
+def decode(part: str) -> str:
+    """Undo `encode`."""
+    if "%" not in part:
+        return part
+    raw = re.sub(rb"%([0-9A-F]{2})", lambda found: bytes([int(found[1], 16)]), part.encode())
+    return raw.decode()

@@ -1,0 +1,95 @@
+"""A message in the three forms it takes: written by a client, stored on Redis, and seen by a flush plan.
+
+Parsing JSON is the business of `sidecar.commands.messages`, counting text that of `sidecar.tokens`. What a message
+weighs is defined here: the OpenAI chat format's count, as in OpenAI's cookbook "How to count tokens with tiktoken".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sidecar.memory.definition import Definition
+
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+
+PROTECTED_ROLES = frozenset({"system", "developer"})
+"""Instructions: part of every budgeted read, and never removed by a flush."""
+
+MESSAGE_OVERHEAD_TOKENS = 3
+"""What the chat format adds to each message (`<|start|>`, the separator and `<|end|>`)."""
+
+NAME_OVERHEAD_TOKENS = 1
+"""What the chat format adds to a message that carries a name."""
+
+
+@dataclass(slots=True)
+class Message:
+    """A message that a client wants stored.
+
+    Args:
+        role: one of `ROLES`.
+        content: the text; empty when the content is null or a list of parts (then it is in `fields`).
+        fields: compact JSON object of all other fields, or "" if there are none.
+        counted: the further texts that count as tokens (name, tool calls as JSON, texts of parts).
+        named: whether it carries a `name`.
+        images, audios: how many such parts it has; they weigh what the definition estimates.
+    """
+
+    role: str
+    content: str
+    fields: str = ""
+    counted: tuple[str, ...] = ()
+    named: bool = False
+    images: int = 0
+    audios: int = 0
+
+
+class StoredMessage(NamedTuple):
+    """A message as it comes back from Redis. `fields` is the JSON object of `Message.fields`, or None."""
+
+    id: str
+    role: str
+    content: str
+    tokens: int
+    fields: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFacts:
+    """What a plan may know of a stored message: everything but its text.
+
+    Args:
+        id: the stream id.
+        role: one of `ROLES`.
+        tokens: its stored count.
+        calls: ids of the tool calls that it makes.
+        answers: the tool call that it answers, or None.
+        pinned: whether it must never be removed, whatever its role.
+    """
+
+    id: str
+    role: str
+    tokens: int
+    calls: tuple[str, ...] = ()
+    answers: str | None = None
+    pinned: bool = False
+
+
+def count_message(message: Message, definition: Definition, count: Callable[[str], int]) -> int:
+    """Return the tokens of a message in the OpenAI chat format.
+
+    Args:
+        message: what is to be stored.
+        definition: gives the estimates for images and audio.
+        count: exact tokens of a text in the definition's encoding.
+    """
+    tokens = MESSAGE_OVERHEAD_TOKENS + count(message.role) + count(message.content)
+    for text in message.counted:
+        tokens += count(text)
+    if message.named:
+        tokens += NAME_OVERHEAD_TOKENS
+    if message.images or message.audios:
+        tokens += message.images * definition.image_tokens + message.audios * definition.audio_tokens
+    return tokens

@@ -1,0 +1,116 @@
+"""What the domain needs from the world outside: tokens, summaries, and an engine that runs flushes.
+
+Each port has two implementations or more, and a contract test that runs against all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from sidecar.memory.message import StoredMessage
+
+
+class TextCounter(Protocol):
+    """Exact token counts of one vocabulary."""
+
+    @property
+    def encoding(self) -> str:
+        """Name of the vocabulary, such as `o200k_base`."""
+        ...
+
+    def count(self, text: str) -> int:
+        """Return the tokens of `text`, special tokens taken as plain text."""
+        ...
+
+
+class Summariser(Protocol):
+    """Turns old messages into one text."""
+
+    async def summarise(
+        self, earlier: str, messages: Sequence[StoredMessage], budget: int, count: Callable[[str], int]
+    ) -> str:
+        """Return a summary of at most `budget` tokens.
+
+        Args:
+            earlier: the summary so far, which the new one replaces; "" if there is none.
+            messages: what is to be removed, oldest first.
+            budget: most tokens of the returned text.
+            count: exact tokens of a text.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FlushOrder:
+    """Which memory to flush. `force` flushes below the threshold too."""
+
+    definition: str
+    instance: str
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FlushOutcome:
+    """How a flush ended. `messages` and `tokens` are the totals afterwards; `again` asks for another round."""
+
+    status: Literal["done", "not-due", "failed"]
+    run_id: str = ""
+    strategy: str = ""
+    removed: int = 0
+    messages: int = 0
+    tokens: int = 0
+    tokens_freed: int = 0
+    summary_tokens: int = 0
+    duration_ms: int = 0
+    error: str = ""
+    again: bool = False
+
+
+class FlushHandle(Protocol):
+    """A flush that was started, or was running already."""
+
+    @property
+    def started(self) -> bool:
+        """False when the order joined a flush that was running."""
+        ...
+
+    @property
+    def workflow_id(self) -> str:
+        """Name of the flush of this memory, the same for every run."""
+        ...
+
+    @property
+    def run_id(self) -> str:
+        """Name of this run."""
+        ...
+
+    async def outcome(self) -> FlushOutcome:
+        """Wait for the end. A flush that went wrong is an outcome with status `failed`, not an exception.
+
+        Raises:
+            EngineUnavailable: the engine cannot be asked; the flush itself may go on.
+        """
+        ...
+
+
+class FlushEngine(Protocol):
+    """Runs at most one flush of a memory at a time."""
+
+    @property
+    def name(self) -> str:
+        """`temporal` or `local`."""
+        ...
+
+    async def start(self, order: FlushOrder) -> FlushHandle:
+        """Start a flush, or join the one that runs.
+
+        Raises:
+            EngineUnavailable: nothing was started.
+        """
+        ...
+
+    async def healthy(self) -> bool:
+        """Tell whether a flush could be started now."""
+        ...

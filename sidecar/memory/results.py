@@ -1,0 +1,108 @@
+"""What the memory service answers, before it becomes a reply."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from sidecar.memory.message import StoredMessage
+
+FlushState = Literal["none", "due", "running", "failed"]
+
+
+class AppendResult(NamedTuple):
+    """What an append did: ids of its first and last message, and the totals after it."""
+
+    first_id: str
+    last_id: str
+    appended: int
+    messages: int
+    tokens: int
+    flush: str
+
+
+@dataclass(slots=True)
+class ReadResult:
+    """What a read found. `tokens` counts what is returned, summary included."""
+
+    summary: str | None
+    summary_tokens: int
+    messages: list[StoredMessage]
+    total_messages: int
+    total_tokens: int
+    more: bool
+    left_out: int
+    openai: bool = False
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of everything returned."""
+        return sum(message.tokens for message in self.messages) + (self.summary_tokens if self.summary else 0)
+
+
+@dataclass(slots=True)
+class MemoryInfo:
+    """State of one memory. Times are Unix milliseconds; None where there is nothing to tell."""
+
+    messages: int
+    tokens: int
+    summary_tokens: int
+    pinned_tokens: int
+    limit_tokens: int | None
+    limit_messages: int | None
+    flush: FlushState
+    flush_due_since_ms: int | None
+    last_flush_ms: int | None
+    last_flush_strategy: str | None
+    last_flush_error: str | None
+    epoch: int | None
+    ttl_ms: int | None
+    encoding: str
+    first_id: str | None
+    last_id: str | None
+
+    @property
+    def usage(self) -> float:
+        """Share of the tighter limit that is used, 0 without limits; above 1 when over it."""
+        shares = [0.0]
+        if self.limit_tokens:
+            shares.append((self.tokens + self.summary_tokens) / self.limit_tokens)
+        if self.limit_messages:
+            shares.append(self.messages / self.limit_messages)
+        return round(max(shares), 4)
+
+
+@dataclass(slots=True)
+class FlushReport:
+    """Answer to MEMFLUSH. The fields from `removed` on are set once the flush is done."""
+
+    status: str
+    workflow_id: str | None = None
+    run_id: str | None = None
+    strategy: str | None = None
+    removed: int | None = None
+    messages: int | None = None
+    tokens: int | None = None
+    tokens_freed: int | None = None
+    summary_tokens: int | None = None
+    duration_ms: int | None = None
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class HealthReport:
+    """Health of the sidecar: one entry per component."""
+
+    healthy: bool
+    redis_ms: float | None
+    engine: str
+    engine_up: bool
+    outbox_depth: int
+    outbox_age_seconds: float
+    encodings: dict[str, str]
+
+
+class EncodingDiffers(NamedTuple):
+    """Nothing was stored: the memory's messages were counted with this other encoding, so new ones must be too."""
+
+    encoding: str

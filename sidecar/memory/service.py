@@ -1,0 +1,342 @@
+"""Executes the MEM commands: counts tokens, asks the store, asks the flush engine.
+
+Its counterpart is the session, which says what to run; how messages lie on Redis is the store's business. The frequent
+commands go through callbacks from end to end, the slow ones (a large text to count, a flush to wait for) are tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from time import perf_counter
+from typing import Any, Protocol
+
+from sidecar.errors import EngineUnavailable, FlushFailed, FlushTimeout, SyntaxProblem, UnknownMemory, UpstreamError
+from sidecar.memory.addressing import Memory
+from sidecar.memory.definition import DEFAULT_DEFINITION, Definition
+from sidecar.memory.message import Message, count_message
+from sidecar.memory.ports import FlushEngine, FlushHandle, FlushOrder, FlushOutcome, TextCounter
+from sidecar.memory.requests import (
+    LARGE_MESSAGE_CHARACTERS,
+    AppendRequest,
+    ClearRequest,
+    CountRequest,
+    FlushRequest,
+    HealthRequest,
+    InfoRequest,
+    ReadRequest,
+    Request,
+)
+from sidecar.memory.results import AppendResult, EncodingDiffers, FlushReport, HealthReport, MemoryInfo, ReadResult
+from sidecar.memory.window import without_orphans
+
+Done = Callable[[Any], None]
+"""Takes the result of a command, or the exception that ended it."""
+
+MAX_REMEMBERED_ENCODINGS = 4_096
+"""Memories known to be counted with another encoding than their definition says; forgotten all at once when full."""
+
+HEALTH_LIMIT_S = 2.0
+"""A component that says nothing for this long is down."""
+
+
+class Store(Protocol):
+    """What the service needs from `store.memory_store`; see there."""
+
+    def append(self, memory: Memory, messages: list[Message], tokens: list[int], encoding: str, done: Done) -> None: ...
+
+    def read(
+        self,
+        memory: Memory,
+        *,
+        tokens: int | None,
+        most: int | None,
+        since: str | None,
+        with_summary: bool,
+        touch: bool,
+        done: Done,
+    ) -> None: ...
+
+    def info(self, memory: Memory, done: Done) -> None: ...
+
+    def clear(self, memory: Memory, done: Done) -> None: ...
+
+    def ping(self, done: Done) -> None: ...
+
+
+class Tally(Protocol):
+    """Where the service counts; `sidecar.metrics.Metrics` is one."""
+
+    messages_appended: int
+    tokens_appended: int
+    tokens_read: int
+    engine_up: bool | None
+
+    @property
+    def outbox_depth(self) -> int: ...
+
+    @property
+    def outbox_age_seconds(self) -> float: ...
+
+
+class MemoryService:
+    """Runs requests.
+
+    Args:
+        store: the memories.
+        counter: returns the counter of an encoding.
+        encoding_for_model: returns the encoding of a model's name, or raises ValueError.
+        definitions: by id.
+        engine: runs flushes.
+        tally: counts what was stored and read.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        counter: Callable[[str], TextCounter],
+        encoding_for_model: Callable[[str], str],
+        definitions: Mapping[str, Definition],
+        engine: FlushEngine,
+        tally: Tally,
+    ) -> None:
+        self._store = store
+        self._counter = counter
+        self._encoding_for_model = encoding_for_model
+        self._definitions = definitions
+        self._engine = engine
+        self._tally = tally
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._other_encodings: dict[str, str] = {}
+        self._handlers: dict[type, Callable[[Any, Done], None]] = {
+            AppendRequest: self._append,
+            ReadRequest: self._read,
+            InfoRequest: lambda request, done: store.info(request.memory, done),
+            ClearRequest: lambda request, done: store.clear(request.memory, done),
+            CountRequest: lambda request, done: self._spawn(self._count(request), done),
+            FlushRequest: lambda request, done: self._spawn(self._flush(request), done),
+            HealthRequest: lambda request, done: self._spawn(self._health(), done),
+        }
+
+    def execute(self, request: Request, done: Done) -> None:
+        """Run a request; `done` is called once, with the result or the exception."""
+        try:
+            self._handlers[type(request)](request, done)
+        except Exception as problem:  # the caller gets an answer whatever happens
+            done(problem)
+
+    async def close(self) -> None:
+        """Cancel the tasks that still run; their callers are gone or get an error."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[Any, Any, object], done: Done) -> None:
+        async def supervised() -> None:
+            try:
+                result: object = await work
+            except asyncio.CancelledError as cancelled:
+                done(cancelled)
+                raise
+            except Exception as problem:
+                result = problem
+            done(result)
+
+        task = asyncio.get_running_loop().create_task(supervised(), name="mem-command")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # ---- append ----
+
+    def _append(self, request: AppendRequest, done: Done) -> None:
+        memory = request.memory
+        encoding = self._other_encodings.get(memory.keys.name, memory.definition.encoding)
+        self._append_counted(request, encoding, done)
+
+    def _append_counted(self, request: AppendRequest, encoding: str, done: Done) -> None:
+        if request.large:
+            self._spawn(self._append_large(request, encoding), done)
+            return
+        weights = self._weigh(request, encoding)
+        self._store.append(
+            request.memory,
+            request.messages,
+            weights,
+            encoding,
+            partial(self._appended, request, sum(weights), done),
+        )
+
+    async def _append_large(self, request: AppendRequest, encoding: str) -> object:
+        weights = await asyncio.to_thread(self._weigh, request, encoding)
+        stored: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self._store.append(
+            request.memory,
+            request.messages,
+            weights,
+            encoding,
+            partial(self._appended, request, sum(weights), partial(_settle, stored)),
+        )
+        return await stored
+
+    def _weigh(self, request: AppendRequest, encoding: str) -> list[int]:
+        count = self._counter(encoding).count
+        definition = request.memory.definition
+        return [count_message(message, definition, count) for message in request.messages]
+
+    def _appended(self, request: AppendRequest, tokens: int, done: Done, result: object) -> None:
+        if isinstance(result, EncodingDiffers):
+            if len(self._other_encodings) >= MAX_REMEMBERED_ENCODINGS:
+                self._other_encodings.clear()
+            self._other_encodings[request.memory.keys.name] = result.encoding
+            self._append_counted(request, result.encoding, done)
+            return
+        if isinstance(result, AppendResult):
+            self._tally.messages_appended += result.appended
+            self._tally.tokens_appended += tokens
+        done(result)
+
+    # ---- read and count ----
+
+    def _read(self, request: ReadRequest, done: Done) -> None:
+        self._store.read(
+            request.memory,
+            tokens=request.tokens,
+            most=request.count,
+            since=request.since,
+            with_summary=request.with_summary,
+            touch=request.touch,
+            done=partial(self._finish_read, request, done),
+        )
+
+    def _finish_read(self, request: ReadRequest, done: Done, result: object) -> None:
+        if isinstance(result, ReadResult):
+            result.openai = request.openai
+            # Whoever follows with SINCE has the calls already; results must not be held back from them.
+            if request.since is None and (request.openai or request.tokens is not None or request.count is not None):
+                whole = without_orphans(result.messages)
+                result.left_out += len(result.messages) - len(whole)
+                result.messages = whole
+            self._tally.tokens_read += result.tokens
+        done(result)
+
+    async def _count(self, request: CountRequest) -> list[int]:
+        count = self._counter(self._encoding(request)).count
+        if sum(map(len, request.texts)) > LARGE_MESSAGE_CHARACTERS:
+            return await asyncio.to_thread(lambda: [count(text) for text in request.texts])
+        return [count(text) for text in request.texts]
+
+    def _encoding(self, request: CountRequest) -> str:
+        if request.model is not None:
+            try:
+                return self._encoding_for_model(request.model)
+            except ValueError as problem:
+                raise SyntaxProblem(str(problem)) from problem
+        name = request.definition or DEFAULT_DEFINITION
+        definition = self._definitions.get(name)
+        if definition is not None:
+            return definition.encoding
+        if request.definition is None:  # a strict configuration need not have one called default
+            return Definition().encoding
+        raise UnknownMemory(name, sorted(self._definitions))
+
+    # ---- flush ----
+
+    async def _flush(self, request: FlushRequest) -> FlushReport:
+        memory = request.memory
+        if not request.force and not await self._is_due(memory):
+            return FlushReport("not-due")
+        order = FlushOrder(memory.definition.id, memory.instance, request.force)
+        try:
+            handle = await self._engine.start(order)
+        except EngineUnavailable as problem:
+            return FlushReport("failed", error=f"{problem}; a memory that is due is flushed once the engine is back")
+        if request.wait_ms is None:
+            return FlushReport("started" if handle.started else "joined", handle.workflow_id, handle.run_id)
+        outcome = await self._wait(handle, request.wait_ms)
+        if outcome.status == "failed":
+            raise FlushFailed(f"{outcome.error or 'no reason given'}; the memory is as it was")
+        return FlushReport(
+            status=outcome.status,
+            workflow_id=handle.workflow_id,
+            run_id=outcome.run_id or handle.run_id,
+            strategy=outcome.strategy or None,
+            removed=outcome.removed,
+            messages=outcome.messages,
+            tokens=outcome.tokens,
+            tokens_freed=outcome.tokens_freed,
+            summary_tokens=outcome.summary_tokens,
+            duration_ms=outcome.duration_ms,
+        )
+
+    async def _wait(self, handle: FlushHandle, wait_ms: int) -> FlushOutcome:
+        try:
+            async with asyncio.timeout(wait_ms / 1000):
+                return await handle.outcome()
+        except TimeoutError as problem:
+            raise FlushTimeout(wait_ms) from problem
+        except EngineUnavailable as problem:
+            raise FlushFailed(f"its outcome cannot be asked for: {problem}; the flush itself may go on") from problem
+
+    async def _is_due(self, memory: Memory) -> bool:
+        info = await self._ask(lambda done: self._store.info(memory, done))
+        assert isinstance(info, MemoryInfo)
+        definition = memory.definition
+        most_tokens, most_messages = definition.threshold_tokens, definition.threshold_messages
+        return (most_tokens is not None and info.tokens + info.summary_tokens > most_tokens) or (
+            most_messages is not None and info.messages > most_messages
+        )
+
+    # ---- health ----
+
+    async def _health(self) -> HealthReport:
+        redis_ms: float | None = None
+        try:
+            async with asyncio.timeout(HEALTH_LIMIT_S):
+                redis_ms = round(await self.redis_round_trip() * 1000, 3)
+        except (TimeoutError, UpstreamError):
+            pass  # the report says that Redis is down
+        try:
+            async with asyncio.timeout(HEALTH_LIMIT_S):
+                engine_up = await self._engine.healthy()
+        except TimeoutError:
+            engine_up = False
+        self._tally.engine_up = engine_up
+        return HealthReport(
+            healthy=redis_ms is not None,
+            redis_ms=redis_ms,
+            engine=self._engine.name,
+            engine_up=engine_up,
+            outbox_depth=self._tally.outbox_depth,
+            outbox_age_seconds=self._tally.outbox_age_seconds,
+            encodings={
+                encoding: type(self._counter(encoding)).__name__.removesuffix("Counter").lower()
+                for encoding in sorted({definition.encoding for definition in self._definitions.values()})
+            },
+        )
+
+    async def redis_round_trip(self) -> float:
+        """Ask Redis for a sign of life; return the seconds that it took.
+
+        Raises:
+            UpstreamError: Redis refused, or cannot be reached.
+        """
+        begun = perf_counter()
+        await self._ask(self._store.ping)
+        return perf_counter() - begun
+
+    async def _ask(self, call: Callable[[Done], None]) -> object:
+        """Await a call of the store; an exception as its result is raised."""
+        answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        call(partial(_settle, answer))
+        return await answer
+
+
+def _settle(future: asyncio.Future[object], result: object) -> None:
+    if future.done():
+        return
+    if isinstance(result, BaseException):
+        future.set_exception(result)
+    else:
+        future.set_result(result)
