@@ -1,0 +1,34 @@
+"""Exact token counts, offline.
+
+`counter` chooses between two engines with the same counts: `exact` (tiktoken, the definition) and `fast`
+(gigatoken). `vocabulary` and `models` say what is counted by, `cuts` how long texts are taken apart,
+`unicode_gap`, `growth` and `selfcheck` when the fast engine must not be trusted. Nothing else in the package
+imports tiktoken or gigatoken.
+"""
+
+from __future__ import annotations
+
+from sidecar.tokens.counter import LARGE_TEXT_BYTES, Counter, Engine, load_counter
+from sidecar.tokens.models import encoding_for_model
+from sidecar.tokens.problems import (
+    BrokenVocabulary,
+    FastEngineUnavailable,
+    NotUnicode,
+    UnknownEncoding,
+    UnknownModel,
+)
+from sidecar.tokens.vocabulary import ENCODINGS
+
+__all__ = [
+    "ENCODINGS",
+    "LARGE_TEXT_BYTES",
+    "BrokenVocabulary",
+    "Counter",
+    "Engine",
+    "FastEngineUnavailable",
+    "NotUnicode",
+    "UnknownEncoding",
+    "UnknownModel",
+    "encoding_for_model",
+    "load_counter",
+]

@@ -1,0 +1,118 @@
+"""Tests of `sidecar.tokens.counter`."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+from hypothesis import given, settings
+from structlog.testing import capture_logs
+
+from sidecar.memory.ports import TextCounter
+from sidecar.tokens.counter import LARGE_TEXT_BYTES, Engine, checked, choose, load_counter
+from sidecar.tokens.exact import TiktokenCounter
+from sidecar.tokens.problems import FastEngineUnavailable, UnknownEncoding
+from sidecar.tokens.selfcheck import CASES
+from sidecar.tokens.vocabulary import ENCODINGS, load_encoding
+from tests.tokens.texts import TEXTS
+
+ENGINES: tuple[Engine, ...] = get_args(Engine)
+
+
+class OffByOne:
+    """An engine that is right on every text but one."""
+
+    encoding = "o200k_base"
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def count(self, text: str) -> int:
+        return load_counter(self.encoding, "tiktoken").count(text) + (text == self._text)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("engine", ENGINES)
+@settings(max_examples=200, deadline=None)
+@given(text=TEXTS)
+def test_every_counter_counts_alike(encoding: str, engine: Engine, text: str) -> None:
+    """Whichever engine is asked for, the count is that of tiktoken's encoding with special tokens as text."""
+    counter: TextCounter = load_counter(encoding, engine)
+    assert counter.encoding == encoding
+    assert counter.count(text) == len(load_encoding(encoding).encode(text, disallowed_special=()))
+
+
+@pytest.mark.parametrize(
+    ("engine", "counts"), [("auto", "gigatoken"), ("gigatoken", "gigatoken"), ("tiktoken", "tiktoken")]
+)
+def test_which_engine_counts(engine: Engine, counts: str) -> None:
+    """With gigatoken installed, `auto` takes it, for no reason to fall back; the others take what they say."""
+    counter = load_counter("o200k_base", engine)
+    assert (counter.engine, counter.fallback_reason) == (counts, None)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_counter_is_loaded_once(engine: Engine) -> None:
+    """A second request returns the same counter."""
+    assert load_counter("cl100k_base", engine) is load_counter("cl100k_base", engine)
+
+
+def test_auto_shares_the_engine_it_chooses() -> None:
+    """Asking for `auto` and for gigatoken by name loads the vocabulary once."""
+    assert load_counter("o200k_base", "auto") is load_counter("o200k_base", "gigatoken")
+
+
+def test_an_unknown_encoding_is_refused() -> None:
+    """A vocabulary that is not shipped is an error before anything is loaded."""
+    with pytest.raises(UnknownEncoding):
+        load_counter("gpt2")
+
+
+def test_a_right_engine_is_taken() -> None:
+    """An engine that counts every text of the self-check right is the one that `auto` takes."""
+    right = OffByOne("a text that is not in the self-check")
+    assert choose("o200k_base", lambda: checked(right)) is right
+
+
+@pytest.mark.parametrize("case", range(0, len(CASES), 10))
+def test_an_engine_with_one_wrong_count_is_not_taken(case: int) -> None:
+    """If one count of the self-check differs, tiktoken counts, a warning says so, and the reason can be read."""
+    text, right, _ = CASES[case]
+    reason = f"it counts differently from tiktoken: {right + 1} instead of {right} tokens for {text[:40]!a}"
+    with capture_logs() as logs:
+        counter = choose("o200k_base", lambda: checked(OffByOne(text)))
+    assert isinstance(counter, TiktokenCounter)
+    assert counter.fallback_reason == reason
+    assert counter.count(text) == right
+    assert logs == [
+        {
+            "event": "tokens are counted by tiktoken, which is slower",
+            "log_level": "warning",
+            "encoding": "o200k_base",
+            "reason": reason,
+        }
+    ]
+
+
+def test_an_engine_that_is_not_installed_is_no_reason_to_warn() -> None:
+    """Without the optional engine tiktoken counts, with the reason but without a warning."""
+
+    def missing() -> OffByOne:
+        raise FastEngineUnavailable("it is not installed", installed=False)
+
+    with capture_logs() as logs:
+        counter = choose("o200k_base", missing)
+    assert isinstance(counter, TiktokenCounter)
+    assert counter.fallback_reason == "it is not installed"
+    assert logs == []
+
+
+def test_an_engine_asked_for_by_name_must_be_right() -> None:
+    """Asked for by name, an engine with a wrong count is an error that says what to do."""
+    with pytest.raises(FastEngineUnavailable, match=r"counts differently.*set the engine to auto or tiktoken"):
+        checked(OffByOne(CASES[3][0]))
+
+
+def test_large_is_what_the_design_says() -> None:
+    """Texts above 64 KiB are the ones to count in a thread."""
+    assert LARGE_TEXT_BYTES == 65536

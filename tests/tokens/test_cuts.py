@@ -1,0 +1,89 @@
+"""Tests of `sidecar.tokens.cuts`."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from sidecar.tokens.cuts import blank_runs, slices
+from sidecar.tokens.vocabulary import ENCODINGS, load_encoding
+from tests.tokens.texts import HOSTILE_TEXT, TEXTS
+
+# What decides how a run of blanks is split: blanks, line ends, and everything that may stand around them.
+BLANK_TEXT = st.lists(st.sampled_from([*"     \t\u3000\n\r", *"a1!/'\u0301\u3002", "'s"]), max_size=30).map("".join)
+
+
+def whole(encoding: str, text: str) -> int:
+    return len(load_encoding(encoding).encode(text, disallowed_special=()))
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@settings(max_examples=600, deadline=None)
+@given(text=TEXTS | HOSTILE_TEXT, size=st.integers(1, 12))
+@example(text="it's, 1,234. a'S b\u3002 c\n d", size=1)
+@example(text="a \u0301b 1 \u0301\n/x!\r\n", size=1)
+def test_slices_add_up(encoding: str, text: str, size: int) -> None:
+    """The slices of a text are the text, and their tokens are as many as its own, however short the slices."""
+    parts = list(slices(text, size))
+    assert "".join(parts) == text
+    assert sum(whole(encoding, part) for part in parts) == whole(encoding, text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=TEXTS, size=st.integers(1, 40))
+def test_slices_are_not_too_short(text: str, size: int) -> None:
+    """Every slice but the last has at least the size asked for, so there are never too many."""
+    assert all(len(part) >= size for part in list(slices(text, size))[:-1])
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "parts"),
+    [
+        ("", 4, [""]),
+        ("one two", 7, ["one two"]),
+        ("one two three", 4, ["one two", " three"]),
+        ("one two three", 3, ["one", " two", " three"]),
+        ("one\ntwo,three", 2, ["one", "\ntwo", ",three"]),
+        ("don't stop", 2, ["don't", " stop"]),
+        ("\u4eca\u65e5\u306f\u3002\u6674\u308c", 2, ["\u4eca\u65e5\u306f", "\u3002\u6674\u308c"]),
+        ("x" * 20, 3, ["x" * 20]),
+    ],
+)
+def test_where_texts_are_cut(text: str, size: int, parts: list[str]) -> None:
+    """A text is cut at the first end of a word that makes the slice long enough, and nowhere else."""
+    assert list(slices(text, size)) == parts
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@settings(max_examples=1000, deadline=None)
+@given(text=BLANK_TEXT | HOSTILE_TEXT, limit=st.integers(2, 5))
+@example(text="!\n\n    a", limit=2)
+@example(text="!!\u0301\n    ", limit=2)
+@example(text="a  \n    \u0301", limit=2)
+def test_blank_runs_add_up(encoding: str, text: str, limit: int) -> None:
+    """Counting long runs of blanks on their own, as one piece each, changes no count."""
+    tokens = load_encoding(encoding)
+    parts = list(blank_runs(text, last_is_split=encoding == "o200k_base", limit=limit))
+    assert "".join(part for part, _ in parts) == text
+    counted = sum(
+        len(tokens._encode_single_piece(part)) if one_piece else whole(encoding, part) for part, one_piece in parts
+    )
+    assert counted == whole(encoding, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "last_is_split", "parts"),
+    [
+        ("", True, []),
+        ("a   b", True, [("a   b", False)]),
+        ("a    b", True, [("a", False), ("   ", True), (" b", False)]),
+        ("\t\u3000\xa0    b", True, [("\t\u3000\xa0   ", True), (" b", False)]),
+        ("a    \nb", True, [("a    \nb", False)]),
+        ("a    ", True, [("a", False), ("    ", True)]),
+        ("a    ", False, [("a    ", False)]),
+    ],
+)
+def test_which_blank_runs_are_taken_out(text: str, last_is_split: bool, parts: list[tuple[str, bool]]) -> None:
+    """A run of four blanks or more is taken out, less its last one, unless a line end follows."""
+    assert list(blank_runs(text, last_is_split=last_is_split, limit=4)) == parts

@@ -1,0 +1,65 @@
+"""Tests of `sidecar.tokens.problems`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sidecar.errors import MemsidecarError
+from sidecar.tokens.problems import (
+    BrokenVocabulary,
+    FastEngineUnavailable,
+    NotUnicode,
+    UnknownEncoding,
+    UnknownModel,
+    utf8,
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (
+            UnknownModel("m", ("a", "b")),
+            "no vocabulary is known for the model 'm'; set `encoding:` to one of a, b"
+            " (and `calibration:` for a model of another vendor)",
+        ),
+        (UnknownEncoding("e", ("a", "b")), "no vocabulary 'e' is shipped; set `encoding:` to one of a, b"),
+        (
+            NotUnicode(7, 0xD800),
+            "the text is no valid Unicode: lone surrogate U+D800 at character 7;"
+            " send the whole pair or replace it with U+FFFD",
+        ),
+        (BrokenVocabulary(Path("v/x"), "is odd"), "the vocabulary file v/x is odd; reinstall memsidecar"),
+        (
+            FastEngineUnavailable("it is asleep"),
+            "the token engine gigatoken cannot be used: it is asleep;"
+            " install memsidecar[fast], or set the engine to auto or tiktoken",
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_texts(error: MemsidecarError, text: str) -> None:
+    """Each error says what was wrong and what to do."""
+    assert str(error) == text
+
+
+@pytest.mark.parametrize("error", [UnknownModel, UnknownEncoding, NotUnicode, BrokenVocabulary])
+def test_bad_values_are_value_errors(error: type[Exception]) -> None:
+    """What is wrong with a text, a name or a file is a ValueError too."""
+    assert issubclass(error, ValueError)
+    assert issubclass(error, MemsidecarError)
+
+
+@pytest.mark.parametrize("text", ["", "abc", "\u00e9\U0001f600", "\ufffd"])
+def test_utf8_of_unicode(text: str) -> None:
+    """A valid text becomes its UTF-8."""
+    assert utf8(text).decode() == text
+
+
+@pytest.mark.parametrize(("text", "position"), [("\ud800", 0), ("a\udfffb", 1), ("\ud83d \ude00", 0)])
+def test_utf8_of_half_a_pair(text: str, position: int) -> None:
+    """A lone surrogate is refused, with its position."""
+    with pytest.raises(NotUnicode, match=f"at character {position};"):
+        utf8(text)
