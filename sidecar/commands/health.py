@@ -1,0 +1,26 @@
+"""MEMHEALTH."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sidecar.memory.addressing import Memory
+from sidecar.memory.requests import HealthRequest
+from sidecar.memory.results import HealthReport
+from sidecar.resp.replies import Value
+
+
+def parse(items: list[bytes], resolve: Callable[[bytes], Memory]) -> HealthRequest:
+    """MEMHEALTH has no arguments."""
+    return HealthRequest()
+
+
+def render(report: HealthReport) -> Value:
+    """Return a map with one map per component."""
+    return {
+        "healthy": report.healthy,
+        "redis": {"up": report.redis_ms is not None, "round-trip-ms": report.redis_ms},
+        "flush-engine": {"name": report.engine, "up": report.engine_up},
+        "outbox": {"depth": report.outbox_depth, "oldest-age-seconds": report.outbox_age_seconds},
+        "tokenizer": dict(report.encodings),
+    }

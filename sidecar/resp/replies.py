@@ -1,0 +1,60 @@
+"""Writes replies in RESP2 and RESP3 (https://redis.io/docs/latest/develop/reference/protocol-spec/).
+
+Values are plain Python: None, bool, int, float, str, bytes, list, dict. A dict is a map on RESP3 and a flat array on
+RESP2, as in Redis's own commands. Reading replies is the business of hiredis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+Value = None | bool | int | float | str | bytes | Sequence["Value"] | Mapping[str, "Value"]
+
+OK = b"+OK\r\n"
+
+
+def encode(value: Value, protocol: int) -> bytes:
+    """Return the bytes of one reply.
+
+    Args:
+        value: what to send.
+        protocol: 2 or 3.
+    """
+    parts: list[bytes] = []
+    _write(parts, value, protocol)
+    return b"".join(parts)
+
+
+def error(line: str) -> bytes:
+    """Return an error reply; `line` starts with its code and has no line end."""
+    return b"-%b\r\n" % line.encode()
+
+
+def bulk(data: bytes) -> bytes:
+    """Return one bulk string."""
+    return b"$%d\r\n%b\r\n" % (len(data), data)
+
+
+def _write(parts: list[bytes], value: Value, protocol: int) -> None:
+    if isinstance(value, str):
+        parts.append(bulk(value.encode()))
+    elif isinstance(value, bytes):
+        parts.append(bulk(value))
+    elif isinstance(value, bool):
+        parts.append((b"#t\r\n" if value else b"#f\r\n") if protocol == 3 else b":%d\r\n" % value)
+    elif isinstance(value, int):
+        parts.append(b":%d\r\n" % value)
+    elif value is None:
+        parts.append(b"_\r\n" if protocol == 3 else b"$-1\r\n")
+    elif isinstance(value, float):
+        shown = repr(value).encode()
+        parts.append(b",%b\r\n" % shown if protocol == 3 else bulk(shown))
+    elif isinstance(value, Mapping):
+        parts.append(b"%%%d\r\n" % len(value) if protocol == 3 else b"*%d\r\n" % (2 * len(value)))
+        for key, item in value.items():
+            parts.append(bulk(key.encode()))
+            _write(parts, item, protocol)
+    else:
+        parts.append(b"*%d\r\n" % len(value))
+        for item in value:
+            _write(parts, item, protocol)

@@ -1,0 +1,313 @@
+"""Finds the requests in a client's bytes and tells ours from those that go to Redis.
+
+Redis's own counterpart is `processInputBuffer` in networking.c; the two must agree byte for byte on where a request
+starts, or a MEM command could be smuggled past, or a value taken for one. So the rules here are Redis's: integers
+are strict, two bytes after a bulk are skipped unseen, an inline command ends at LF, and on anything odd the framer
+stops looking and hands everything on, for Redis to answer and close.
+
+Forwarded bytes are handed on as they came and as soon as they came; only our own requests are held until they are
+whole, under `MAX_REQUEST_BYTES` and `MAX_REQUEST_ARGUMENTS`. This module does not know what any command means.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from sidecar.resp.inline import split_inline
+
+MAX_REQUEST_BYTES = 32 * 1024 * 1024
+"""Most bytes of one MEM request, which is held in memory whole. A long conversation is a few megabytes."""
+
+MAX_REQUEST_ARGUMENTS = 65_536
+"""Most arguments of one MEM request; its append is one script call, and Redis serves nobody else meanwhile."""
+
+MAX_LINE_BYTES = 64 * 1024
+"""Redis's PROTO_INLINE_MAX_SIZE: longer lines without an end are its protocol error."""
+
+MAX_COUNT = 2**31 - 1
+"""Redis's limit for the number of arguments; above it, it answers an error and closes."""
+
+MAX_CLIENT_ARGUMENT_BYTES = 64
+"""CLIENT is held back only while its arguments are this short, which those of CLIENT REPLY are."""
+
+_START = re.compile(rb"\*([1-9]\d{0,9})\r\n\$(0|[1-9]\d{0,18})\r\n")
+_COUNT = re.compile(rb"\*(0|-?[1-9]\d{0,18})\r\n")
+_BULK = re.compile(rb"\$(0|[1-9]\d{0,18})\r\n")
+_PARTIAL_LINE = re.compile(rb"([*$](-?|0\r?|-?[1-9]\d{0,18}\r?))?")
+
+
+class Hint(Enum):
+    """What forwarded bytes may have changed about the connection. Hints, because Redis may have refused."""
+
+    PROTOCOL = auto()
+    REPLIES_OFF = auto()
+    REPLIES_ON = auto()
+    REPLY_SKIPPED = auto()
+
+
+@dataclass(slots=True)
+class Forward:
+    """Bytes for Redis, as the client sent them. They may be any part of one or more requests."""
+
+    data: bytes
+    hint: Hint | None = None
+
+
+@dataclass(slots=True)
+class Own:
+    """One whole request for us: its name in upper case, and the arguments after it."""
+
+    name: bytes
+    arguments: list[bytes]
+
+
+@dataclass(slots=True)
+class Oversized:
+    """One request for us that was too large. Its bytes are read and dropped."""
+
+    name: bytes
+    limit: str
+
+
+Frame = Forward | Own | Oversized
+
+_PROTOCOL_NAMES = frozenset({b"HELLO", b"RESET"})
+_REPLICATION_NAMES = frozenset({b"SYNC", b"PSYNC"})
+_REPLY_HINTS = {b"OFF": Hint.REPLIES_OFF, b"ON": Hint.REPLIES_ON, b"SKIP": Hint.REPLY_SKIPPED}
+_LONGEST_WATCHED_NAME = 16
+
+
+class RequestFramer:
+    """Cuts one client's byte stream into frames.
+
+    Args:
+        own: upper-case names of the commands that are ours.
+    """
+
+    def __init__(self, own: Container[bytes]) -> None:
+        self._own = own
+        self._held = bytearray()
+        self._need = 0  # do not look again before this many bytes are held: keeps large requests linear
+        self._raw = False
+        self._skip = 0  # bytes of the current argument that pass unseen
+        self._left = 0  # arguments after it that pass unseen
+        self._dropping = False  # whether they belong to an oversized request of ours, and go nowhere
+        self._collected: _Collected | None = None
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that wait for the rest of their request."""
+        return len(self._held) + (self._collected.size if self._collected else 0)
+
+    def receive(self, data: bytes) -> list[Frame]:
+        """Take the next bytes of the client and return what they complete, in order."""
+        if self._raw:
+            return [Forward(data)]
+        if self._held:
+            self._held += data
+            if len(self._held) < self._need:
+                return []
+            data = bytes(self._held)
+            self._held.clear()
+        self._need = 0
+        frames: list[Frame] = []
+        self._held += data[self._cut(data, frames) :]
+        return frames
+
+    def _cut(self, data: bytes, frames: list[Frame]) -> int:
+        """Append the frames of `data` and return where the bytes begin that cannot be understood yet.
+
+        `data[start:position]` is what was understood, goes to Redis, and has not been handed on.
+        """
+        start = position = 0
+        end = len(data)
+        while position < end and not self._raw:
+            hint: Hint | None = None
+            frame: Frame | None = None
+            if self._skip or self._left:
+                after = self._pass_over(data, position)
+            elif self._collected is not None:
+                after, frame = self._collect(data, position, self._collected)
+            else:
+                after, frame, hint = self._begin(data, position)
+                if (frame or self._collected) and position > start:
+                    frames.append(Forward(data[start:position]))
+            if frame is not None or self._collected is not None or self._dropping:
+                start = after
+            if frame is not None:
+                frames.append(frame)
+            if hint is not None:
+                frames.append(Forward(data[start:after], hint))
+                start = after
+            if after == position:
+                break
+            position = after
+        if self._raw:
+            position = end
+        if position > start:
+            frames.append(Forward(data[start:position]))
+        return position
+
+    def _begin(self, data: bytes, position: int) -> tuple[int, Frame | None, Hint | None]:
+        """Look at the start of a request; return how far it was understood."""
+        self._dropping = False
+        match = _START.match(data, position)
+        if match is None:
+            return self._begin_oddly(data, position)
+        count, length, after = int(match[1]), int(match[2]), match.end()
+        if count > MAX_COUNT:
+            self._raw = True
+            return position, None, None
+        name = b""
+        if length <= _LONGEST_WATCHED_NAME:
+            name = data[after : after + length].upper()
+            if len(name) < length:
+                return position, None, None
+            if name in self._own or name == b"CLIENT":
+                self._collected = _Collected(count, own=name in self._own)
+                return match.start(2) - 1, None, None
+            if name in _REPLICATION_NAMES:
+                self._raw = True
+                return position, None, None
+        self._left = count - 1
+        self._skip = length + 2
+        return after, None, Hint.PROTOCOL if name in _PROTOCOL_NAMES else None
+
+    def _begin_oddly(self, data: bytes, position: int) -> tuple[int, Frame | None, Hint | None]:
+        """Handle every start of a request but the usual one."""
+        if data[position] != 0x2A:
+            return self._inline(data, position)
+        match = _COUNT.match(data, position)
+        if match is not None and int(match[1]) <= 0:
+            return match.end(), None, None  # Redis consumes it without a word
+        self._raw = not _may_become_valid(data, position if match is None else match.end())
+        return position, None, None
+
+    def _inline(self, data: bytes, position: int) -> tuple[int, Frame | None, Hint | None]:
+        newline = data.find(b"\n", position)
+        line = data[position : newline if newline >= 0 else len(data)]
+        if len(line) > MAX_LINE_BYTES or b"\0" in line:  # Redis looks for the end with a C string function
+            self._raw = True
+            return position, None, None
+        if newline < 0:
+            return position, None, None
+        words = split_inline(line.removesuffix(b"\r"))
+        name = words[0].upper() if words else b""
+        if words is None or name in _REPLICATION_NAMES:
+            self._raw = True
+            return position, None, None
+        if name in self._own:
+            return newline + 1, Own(name, words[1:]), None
+        hint = Hint.PROTOCOL if name in _PROTOCOL_NAMES else _reply_hint(words)
+        return newline + 1, None, hint
+
+    def _pass_over(self, data: bytes, position: int) -> int:
+        """Step over arguments that we do not look at, as far as they are here."""
+        end = len(data)
+        while True:
+            if self._skip > end - position:
+                self._skip -= end - position
+                return end
+            position += self._skip
+            self._skip = 0
+            if not self._left:
+                return position
+            match = _BULK.match(data, position)
+            if match is None:
+                self._raw = not _may_become_valid(data, position)
+                return position
+            self._left -= 1
+            self._skip = int(match[1]) + 2
+            position = match.end()
+
+    def _collect(self, data: bytes, position: int, request: _Collected) -> tuple[int, Frame | None]:
+        """Gather the arguments of a request that must be seen whole."""
+        while request.left:
+            match = _BULK.match(data, position)
+            if match is None:
+                if _may_become_valid(data, position):
+                    return position, None
+                self._collected, self._raw = None, True
+                return position, Forward(request.rebuilt())
+            length = int(match[1])
+            excess = request.excess(length)
+            if excess is not None:
+                return self._let_go(match, request, excess)
+            after = match.end() + length + 2
+            if after > len(data):
+                self._need = after - position
+                return position, None
+            request.add(data[match.end() : after - 2])
+            position = after
+        self._collected = None
+        if request.own:
+            return position, Own(request.name, request.arguments[1:])
+        return position, Forward(request.rebuilt(), _reply_hint(request.arguments))
+
+    def _let_go(self, match: re.Match[bytes], request: _Collected, excess: str) -> tuple[int, Frame]:
+        """Stop holding a request: one of ours that is too large is dropped, CLIENT goes on to Redis."""
+        self._collected = None
+        self._left, self._skip = request.left - 1, int(match[1]) + 2
+        if not request.own:
+            return match.end(), Forward(request.rebuilt() + match[0])
+        self._dropping = True
+        return match.end(), Oversized(request.name, excess)
+
+
+class _Collected:
+    """The arguments of one request so far, its name first."""
+
+    __slots__ = ("arguments", "count", "own", "size")
+
+    def __init__(self, count: int, *, own: bool) -> None:
+        self.count = count
+        self.own = own
+        self.arguments: list[bytes] = []
+        self.size = 0
+
+    @property
+    def left(self) -> int:
+        return self.count - len(self.arguments)
+
+    @property
+    def name(self) -> bytes:
+        return self.arguments[0].upper()
+
+    def add(self, argument: bytes) -> None:
+        self.arguments.append(argument)
+        self.size += len(argument)
+
+    def excess(self, length: int) -> str | None:
+        """Return the limit that one more argument of this length would pass, in words."""
+        if not self.arguments:
+            return None  # the name itself, known to be short, which the error text needs
+        if not self.own:
+            return "not CLIENT REPLY" if length > MAX_CLIENT_ARGUMENT_BYTES or self.count > 3 else None
+        if self.count > MAX_REQUEST_ARGUMENTS:
+            return f"a request may have {MAX_REQUEST_ARGUMENTS} arguments; send it in parts"
+        if self.size + length > MAX_REQUEST_BYTES:
+            return f"a request may have {MAX_REQUEST_BYTES} bytes; send it in parts"
+        return None
+
+    def rebuilt(self) -> bytes:
+        """Return the request so far as bytes for Redis.
+
+        Only the two bytes after each argument can differ from what the client sent, and Redis skips those.
+        """
+        parts = [b"*%d\r\n" % self.count]
+        parts += [b"$%d\r\n%b\r\n" % (len(argument), argument) for argument in self.arguments]
+        return b"".join(parts)
+
+
+def _reply_hint(words: list[bytes]) -> Hint | None:
+    if len(words) == 3 and words[0].upper() == b"CLIENT" and words[1].upper() == b"REPLY":
+        return _REPLY_HINTS.get(words[2].upper())
+    return None
+
+
+def _may_become_valid(data: bytes, position: int) -> bool:
+    """Tell whether the count or length line at `position` is merely incomplete."""
+    return _PARTIAL_LINE.fullmatch(data, position) is not None
