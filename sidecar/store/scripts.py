@@ -1,0 +1,33 @@
+"""The Lua scripts that ship in the package.
+
+Loads text and knows its SHA-1; how a script is sent (EVALSHA, and EVAL where the server does not know it yet)
+is up to the two stores, which speak to Redis in different ways.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha1
+from importlib.resources import files
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One script: its file's name without `.lua`, its text, and the SHA-1 by which EVALSHA calls it."""
+
+    name: str
+    source: str
+    sha: str
+
+
+@cache
+def load(name: str) -> Script:
+    """Return the script `lua/<name>.lua`, read once per process.
+
+    Raises:
+        FileNotFoundError: the package has no such script.
+    """
+    source = files("sidecar.store").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+    # Redis's own choice of hash; it identifies a text and protects nothing.
+    return Script(name, source, sha1(source.encode(), usedforsecurity=False).hexdigest())
