@@ -1,0 +1,224 @@
+"""One client connection: moves bytes between two sockets and a `session.Session`, and decides nothing.
+
+Backpressure goes both ways: the client is not read while Redis does not take its bytes, while too many of its commands
+wait, or while it does not read its own replies; Redis is not read while the client does not read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from time import monotonic
+from typing import cast
+
+import structlog
+
+from sidecar.errors import ReplyableError
+from sidecar.memory.requests import Request
+from sidecar.metrics import Metrics
+from sidecar.net.upstream import Upstream, UpstreamOwner
+from sidecar.session import Action, CloseClient, CloseRedis, Run, Session, Ticket, ToClient, ToRedis
+
+WRITE_BUFFER_BYTES = 256 * 1024
+"""High mark of both write buffers: several replies of a usual read, and little enough for thousands of clients."""
+
+ABANDONED_S = 5.0
+"""How long the commands of a client that has gone may wait for a reply (a BLPOP would wait for ever)."""
+
+log = structlog.get_logger(__name__)
+
+Execute = Callable[[Request, Callable[[object], None]], None]
+Dial = Callable[[UpstreamOwner], Awaitable[Upstream]]
+
+
+class ClientConnection(asyncio.Protocol):
+    """The client end, and owner of the Redis end.
+
+    Args:
+        session: the state machine of this connection.
+        dial: opens the upstream, or raises `OSError`.
+        execute: runs a request and calls back with its result or exception.
+        metrics: counts bytes and clients.
+        on_closed: is told when both ends are gone.
+    """
+
+    def __init__(
+        self,
+        *,
+        session: Session,
+        dial: Dial,
+        execute: Execute,
+        metrics: Metrics,
+        on_closed: Callable[[ClientConnection], None],
+    ) -> None:
+        self._session = session
+        self._dial = dial
+        self._execute = execute
+        self._metrics = metrics
+        self._on_closed = on_closed
+        self._loop = asyncio.get_running_loop()
+        self._client: asyncio.Transport | None = None
+        self._upstream: Upstream | None = None
+        self._dialing: asyncio.Task[None] | None = None
+        self._early = b""  # what came before there was an upstream
+        self._client_writable = True
+        self._redis_writable = True
+        self._client_eof = False
+        self._todo: deque[Action] = deque()
+        self._performing = False
+        self._abandoned: asyncio.TimerHandle | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether MEM commands of this client wait or run."""
+        return not self._session.idle
+
+    # ---- the client's socket ----
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._client = cast("asyncio.Transport", transport)  # uvloop's are no subclasses of it
+        self._client.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        self._metrics.clients += 1
+        self._metrics.clients_accepted += 1
+        self._dialing = self._loop.create_task(self._open_upstream(), name="dial")
+
+    def data_received(self, data: bytes) -> None:
+        if self._dialing is not None:
+            # Only now can reading be paused: uvloop starts to read after connection_made, whatever that asked for.
+            self._early += data
+            if self._client is not None:
+                self._client.pause_reading()
+            return
+        self._metrics.client_bytes_in += len(data)
+        self._perform(self._session.client_bytes(data, monotonic()))
+        self._throttle()
+
+    def eof_received(self) -> bool:
+        self._client_left()
+        return True  # keep the write side: replies to what was sent may still be read
+
+    def pause_writing(self) -> None:
+        self._client_writable = False
+        self._throttle()
+
+    def resume_writing(self) -> None:
+        self._client_writable = True
+        self._throttle()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._client = None
+        self._metrics.clients -= 1
+        self._client_left()
+        if self._upstream is None and self._dialing is None:
+            self._on_closed(self)
+
+    def _client_left(self) -> None:
+        if self._client_eof:
+            return
+        self._client_eof = True
+        if self._dialing is None:
+            self._perform(self._session.client_eof())
+        self._abandoned = self._loop.call_later(ABANDONED_S, self.close)
+
+    # ---- the upstream's socket ----
+
+    async def _open_upstream(self) -> None:
+        try:
+            self._upstream = await self._dial(self)
+        except OSError:
+            self._abort()  # as Redis itself would have refused the connection
+            return
+        finally:
+            self._dialing = None
+        if self._early:
+            early, self._early = self._early, b""
+            self.data_received(early)
+        if self._client_eof:
+            self._perform(self._session.client_eof())
+        self._throttle()
+
+    def redis_received(self, data: bytes) -> None:
+        """Take bytes from Redis."""
+        self._perform(self._session.redis_bytes(data, monotonic()))
+        self._throttle()
+
+    def redis_lost(self) -> None:
+        """Redis is gone; MEM commands that run are still answered."""
+        self._upstream = None
+        self._perform(self._session.redis_eof())
+        if self._client is None:
+            self._on_closed(self)
+
+    def redis_writable(self, writable: bool) -> None:
+        """Redis takes bytes again, or does not."""
+        self._redis_writable = writable
+        self._throttle()
+
+    # ---- what the session wants done ----
+
+    def _perform(self, actions: Iterable[Action]) -> None:
+        """Carry out actions in order. A command may end at once and add to them, so there is one queue."""
+        self._todo.extend(actions)
+        if self._performing:
+            return
+        self._performing = True
+        try:
+            while self._todo:
+                self._act(self._todo.popleft())
+        finally:
+            self._performing = False
+
+    def _act(self, action: Action) -> None:
+        match action:
+            case ToClient(data):
+                if self._client is not None:
+                    self._metrics.client_bytes_out += len(data)
+                    self._client.write(data)
+            case ToRedis(data):
+                if self._upstream is not None:
+                    self._upstream.write(data)
+            case Run(ticket):
+                assert ticket.request is not None
+                self._execute(ticket.request, partial(self._completed, ticket))
+            case CloseRedis():
+                self.close()
+            case CloseClient():
+                if self._client is not None:
+                    self._client.close()
+
+    def _completed(self, ticket: Ticket, result: object) -> None:
+        if isinstance(result, Exception) and not isinstance(result, ReplyableError):
+            log.error("command.failed", command=ticket.command.name, exc_info=result)
+        self._perform(self._session.completed(ticket, result, monotonic()))
+        self._throttle()
+
+    def _throttle(self) -> None:
+        """Read each side only while the other one keeps up."""
+        client = self._client
+        if self._upstream is not None:
+            self._upstream.reading(self._client_writable or self._client_eof)
+        if client is None or client.is_closing() or self._dialing is not None or self._client_eof:
+            return
+        self._perform(self._session.hold(not self._client_writable))
+        wanted = self._client_writable and self._redis_writable and not self._session.full
+        if wanted and not client.is_reading():
+            client.resume_reading()
+        elif not wanted and client.is_reading():
+            client.pause_reading()
+
+    def _abort(self) -> None:
+        """There is no upstream and will be none."""
+        self.close()
+        if self._client is None:
+            self._on_closed(self)
+
+    def close(self) -> None:
+        """Send what is buffered on both sides, then close them."""
+        if self._abandoned is not None:
+            self._abandoned.cancel()
+        if self._upstream is not None:
+            self._upstream.close()
+        if self._client is not None:
+            self._client.close()

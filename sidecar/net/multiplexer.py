@@ -1,0 +1,310 @@
+"""One connection to Redis that all MEM commands share, reconnected by itself.
+
+Everything that is called within one turn of the event loop leaves in one write, so Redis answers fifty clients with a
+few system calls. When the connection breaks, what Redis may have executed is sent again if that is harmless
+(`resend`), in the old order, and is `UNCERTAIN` otherwise; what was never sent waits for the next connection until
+its deadline and is then `UNAVAILABLE`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import hiredis
+import structlog
+
+from sidecar.errors import RedisRefused, Unavailable, Uncertain
+from sidecar.net.endpoint import RedisEndpoint
+from sidecar.store.pipe import Argument, Reply
+from sidecar.store.scripts import Script, load
+
+CONNECT_TIMEOUT_S = 2.0
+"""A Redis that does not accept within this time is down; on one network an accept takes milliseconds."""
+
+FIRST_RETRY_S = 0.05
+LONGEST_RETRY_S = 2.0
+"""Waits between attempts to connect double from the first to the longest, with jitter."""
+
+MAX_HELD_BYTES = 256 * 1024 * 1024
+"""Requests held for sending or resending; beyond it new ones are refused instead of filling the memory."""
+
+TICK_S = 0.25
+"""How often deadlines are looked at."""
+
+DRAIN_POLL_S = 0.01
+"""How often a shutdown looks whether the last reply has come."""
+
+_INCOMPLETE = object()
+
+log = structlog.get_logger()
+
+
+class _Call:
+    """One command from its call to its reply."""
+
+    __slots__ = ("command", "deadline", "done", "resend", "script", "sent", "size")
+
+    def __init__(
+        self,
+        command: tuple[Argument, ...],
+        script: Script | None,
+        done: Callable[[Reply], None],
+        resend: bool,
+        deadline: float,
+    ) -> None:
+        self.command = command
+        self.script = script
+        self.done = done
+        self.resend = resend
+        self.deadline = deadline
+        self.sent = False
+        self.size = 0
+
+
+class Multiplexer:
+    """Implements `store.pipe.Pipe`.
+
+    Args:
+        endpoint: where Redis is.
+        deadline_s: how long a command may take in all, reconnects included.
+        on_reconnect: is called each time a broken connection has been replaced.
+    """
+
+    def __init__(
+        self,
+        endpoint: RedisEndpoint,
+        *,
+        deadline_s: float = 5.0,
+        on_reconnect: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._endpoint = endpoint
+        self._deadline_s = deadline_s
+        self._on_reconnect = on_reconnect
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[_Call] = deque()  # not sent on the present connection
+        self._sent: deque[_Call] = deque()
+        self._held_bytes = 0
+        self._link: _Link | None = None
+        self._lost = asyncio.Event()
+        self._flush_scheduled = False
+        self._why = "not connected yet"
+
+    @property
+    def connected(self) -> bool:
+        """Whether Redis is reachable as far as we know."""
+        return self._link is not None
+
+    def call(self, command: Sequence[Argument], done: Callable[[Reply], None], *, resend: bool) -> None:
+        """Send a command; see `Pipe.call`."""
+        self._enqueue(tuple(command), None, done, resend)
+
+    def call_script(
+        self,
+        name: str,
+        keys: Sequence[str],
+        arguments: Sequence[Argument],
+        done: Callable[[Reply], None],
+        *,
+        resend: bool,
+    ) -> None:
+        """Run a script by its SHA-1, and by its text where Redis does not know it; see `Pipe.call_script`."""
+        script = load(name)
+        self._enqueue(("EVALSHA", script.sha, len(keys), *keys, *arguments), script, done, resend)
+
+    async def run(self) -> None:
+        """Keep a connection, until cancelled. Commands may be called before it is up."""
+        ticker = asyncio.create_task(self._watch_deadlines(), name="multiplexer-deadlines")
+        retry_s = FIRST_RETRY_S
+        try:
+            while True:
+                try:
+                    await self._connect()
+                except (OSError, TimeoutError, RedisRefused) as problem:
+                    self._why = str(problem) or type(problem).__name__
+                    log.warning("redis.unreachable", endpoint=str(self._endpoint), why=self._why)
+                    await asyncio.sleep(retry_s * random.uniform(0.5, 1.5))
+                    retry_s = min(retry_s * 2, LONGEST_RETRY_S)
+                    continue
+                retry_s = FIRST_RETRY_S
+                await self._lost.wait()
+                self._on_reconnect()
+        finally:
+            ticker.cancel()
+            await asyncio.gather(ticker, return_exceptions=True)
+            if self._link is not None:
+                self._link.abort()
+            self._refuse_all()
+
+    async def drained(self, limit_s: float) -> None:
+        """Wait until every command has its reply, at most `limit_s`."""
+        for _ in range(round(limit_s / DRAIN_POLL_S)):
+            if not self._sent and not self._waiting:
+                return
+            await asyncio.sleep(DRAIN_POLL_S)
+
+    async def _connect(self) -> None:
+        """Open a connection, log in and select the database."""
+        self._lost.clear()
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            _, link = await self._loop.create_connection(lambda: _Link(self), self._endpoint.host, self._endpoint.port)
+            try:
+                for command in self._greeting():
+                    reply = await link.ask(command)
+                    if isinstance(reply, BaseException):
+                        raise reply
+            except BaseException:
+                link.abort()
+                raise
+        for call in reversed(self._sent):  # the old order, ahead of what came later
+            self._waiting.appendleft(call)
+        self._sent.clear()
+        self._link = link
+        self._flush()
+
+    def _greeting(self) -> list[tuple[Argument, ...]]:
+        where = self._endpoint
+        commands: list[tuple[Argument, ...]] = []
+        if where.password is not None:
+            commands.append(("AUTH", *([where.username] if where.username else []), where.password))
+        if where.database:
+            commands.append(("SELECT", where.database))
+        commands.append(("CLIENT", "SETNAME", "memsidecar"))
+        return commands
+
+    def _enqueue(
+        self,
+        command: tuple[Argument, ...],
+        script: Script | None,
+        done: Callable[[Reply], None],
+        resend: bool,
+    ) -> None:
+        if self._held_bytes > MAX_HELD_BYTES:
+            done(Unavailable(f"more than {MAX_HELD_BYTES} bytes of commands wait already"))
+            return
+        self._waiting.append(_Call(command, script, done, resend, self._loop.time() + self._deadline_s))
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """Send everything that waits, in one write."""
+        self._flush_scheduled = False
+        link = self._link
+        if link is None or not self._waiting:
+            return
+        packed = []
+        for call in self._waiting:
+            data = _pack(call.command)
+            packed.append(data)
+            self._held_bytes += len(data) - call.size
+            call.size = len(data)
+            call.sent = True
+        self._sent.extend(self._waiting)
+        self._waiting.clear()
+        link.write(packed)
+
+    def replied(self, reply: Reply) -> None:
+        """Hand the reply to the oldest command under way."""
+        call = self._sent.popleft()
+        if isinstance(reply, RedisRefused) and reply.line.startswith("NOSCRIPT") and call.script is not None:
+            call.command = ("EVAL", call.script.source, *call.command[2:])
+            call.script = None
+            self._waiting.append(call)
+            self._flush()
+            return
+        self._held_bytes -= call.size
+        call.done(reply)
+
+    def lost(self, why: str) -> None:
+        """The connection broke: sort out what may be sent again."""
+        self._link = None
+        self._why = why
+        uncertain = [call for call in self._sent if not call.resend]
+        self._sent = deque(call for call in self._sent if call.resend)
+        for call in uncertain:
+            self._fail(call)
+        self._lost.set()
+
+    def _fail(self, call: _Call) -> None:
+        self._held_bytes -= call.size
+        call.done(Uncertain(self._why) if call.sent else Unavailable(self._why))
+
+    def _refuse_all(self) -> None:
+        while self._sent or self._waiting:
+            self._fail((self._sent or self._waiting).popleft())
+
+    async def _watch_deadlines(self) -> None:
+        """Give up on commands whose time is over. A connection that does not answer is given up with them."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = self._loop.time()
+            if self._sent and self._sent[0].deadline < now and self._link is not None:
+                self._why = f"no reply within {self._deadline_s:g} s"
+                self._link.abort()
+                self.lost(self._why)
+            for queue in (self._sent, self._waiting):
+                while queue and queue[0].deadline < now:
+                    self._fail(queue.popleft())
+
+
+class _Link(asyncio.Protocol):
+    """One TCP connection of the multiplexer."""
+
+    def __init__(self, owner: Multiplexer) -> None:
+        self._owner = owner
+        self._reader = hiredis.Reader(replyError=RedisRefused, notEnoughData=_INCOMPLETE)
+        self._transport: asyncio.Transport | None = None
+        self._asked: asyncio.Future[Reply] | None = None
+        self._abandoned = False
+
+    async def ask(self, command: tuple[Argument, ...]) -> Reply:
+        """Send one command of the greeting and wait for its reply."""
+        self._asked = asyncio.get_running_loop().create_future()
+        self.write([_pack(command)])
+        try:
+            return await self._asked
+        finally:
+            self._asked = None
+
+    def write(self, packed: list[bytes]) -> None:
+        """Send packed commands."""
+        assert self._transport is not None
+        self._transport.writelines(packed)
+
+    def abort(self) -> None:
+        """Drop the connection; the owner knows and is not told again."""
+        self._abandoned = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclasses of it
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed(data)
+        while not self._abandoned:
+            reply = self._reader.gets()
+            if reply is _INCOMPLETE:
+                return
+            if self._asked is not None:
+                if not self._asked.done():
+                    self._asked.set_result(reply)
+                return
+            self._owner.replied(reply)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        why = str(exc) if exc else "it closed the connection"
+        if self._asked is not None and not self._asked.done():
+            self._asked.set_exception(ConnectionError(why))
+        elif not self._abandoned:
+            self._abandoned = True
+            self._owner.lost(why)
+
+
+def _pack(command: tuple[Argument, ...]) -> bytes:
+    packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub means a tuple of one item
+    return packed

@@ -1,0 +1,61 @@
+"""The private connection to Redis of one client: bytes as they are, both ways."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol, cast
+
+
+class UpstreamOwner(Protocol):
+    """Who gets what comes from Redis (`net.connection.ClientConnection`)."""
+
+    def redis_received(self, data: bytes) -> None:
+        """Take bytes."""
+
+    def redis_lost(self) -> None:
+        """Redis closed the connection, or it broke; everything received was handed on before."""
+
+    def redis_writable(self, writable: bool) -> None:
+        """The write buffer went above its high mark (False), or below its low one (True)."""
+
+
+class Upstream(asyncio.Protocol):
+    """The Redis end of one client's connection."""
+
+    def __init__(self, owner: UpstreamOwner) -> None:
+        self._owner = owner
+        self._transport: asyncio.Transport | None = None
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; after the connection is lost they vanish, as they would on the way to a dead Redis."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Send what is buffered, then close."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def reading(self, wanted: bool) -> None:
+        """Pause or resume reading, for a client that does not keep up."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if wanted and not self._transport.is_reading():
+            self._transport.resume_reading()
+        elif not wanted and self._transport.is_reading():
+            self._transport.pause_reading()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclasses of it
+
+    def data_received(self, data: bytes) -> None:
+        self._owner.redis_received(data)
+
+    def pause_writing(self) -> None:
+        self._owner.redis_writable(False)
+
+    def resume_writing(self) -> None:
+        self._owner.redis_writable(True)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._owner.redis_lost()
