@@ -1,0 +1,177 @@
+"""The command line: `serve`, `worker`, `dev`, `check`.
+
+Options win over environment variables (`MEMSIDECAR_…`), which win over defaults. What is wrong with the configuration
+is printed whole, one problem a line, and ends with exit code 2.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from sidecar import __version__
+from sidecar.errors import ConfigurationError
+
+EXIT_CONFIGURATION = 2
+
+
+def main() -> NoReturn:
+    """Run the command line.
+
+    The end is `os._exit`: with Temporal's native threads loaded, an ordinary interpreter exit crashes now and then.
+    """
+    code = 0
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        code = ended.exit_code
+    except click.Abort:
+        code = 130
+    except click.ClickException as wrong:
+        wrong.show()
+        code = wrong.exit_code
+    except ConfigurationError as wrong:
+        for problem in wrong.problems:
+            click.echo(problem, err=True)
+        code = EXIT_CONFIGURATION
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="memsidecar")
+def cli() -> None:
+    """A conversation memory for LLM agents, spoken over the Redis protocol.
+
+    Try it with `memsidecar dev`, then, in another terminal:
+
+    \b
+      redis-cli -p 6380 MEMAPPEND chat:42 user "Where is my parcel?"
+      redis-cli -p 6380 MEMREAD chat:42 TOKENS 2000
+    """
+
+
+_SHARED = (
+    click.option("--redis-url", metavar="URL", help="The Redis behind the sidecar [redis://127.0.0.1:6379/0]."),
+    click.option(
+        "--definitions", metavar="FILE", type=click.Path(path_type=Path), help="Memory definitions (YAML) [built in]."
+    ),
+    click.option("--project", metavar="NAME", help="Separates memories on one Redis [default]."),
+    click.option("--temporal-address", metavar="HOST:PORT", help="Temporal's frontend [127.0.0.1:7233]."),
+    click.option("--temporal-namespace", metavar="NAME", help="Temporal's namespace [default]."),
+    click.option("--temporal-task-queue", metavar="NAME", help="Task queue of the flushes [memsidecar-flush]."),
+    click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[info]"),
+)
+
+_SERVING = (
+    click.option("--listen", metavar="HOST:PORT", help="Where Redis clients connect [127.0.0.1:6380]."),
+    click.option("--http-listen", metavar="HOST:PORT", help="/metrics, /healthz, /readyz [127.0.0.1:9464]."),
+    click.option("--engine", type=click.Choice(["local", "temporal"]), help="What runs flushes [local]."),
+)
+
+
+def _with(*groups: tuple[Callable[..., Any], ...]) -> Callable[..., Any]:
+    """Return a decorator that adds groups of options, shown in their order."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed([option for group in groups for option in group]):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+@cli.command()
+@_with(_SERVING, _SHARED)
+def serve(**options: Any) -> None:
+    """Run the sidecar: a proxy in front of Redis that answers the MEM commands.
+
+    Every option can also be set in the environment, as MEMSIDECAR_REDIS_URL and so on.
+    """
+    from sidecar import app
+    from sidecar.config.settings import load_settings
+    from sidecar.logs import set_up_logs
+
+    settings, definitions = load_settings(**options)
+    set_up_logs(settings.log_level)
+    _run(app.serve(settings, definitions))
+
+
+@cli.command()
+@_with(_SHARED)
+def worker(**options: Any) -> None:
+    """Run the Temporal worker, which executes the flushes that sidecars start."""
+    from sidecar import app
+    from sidecar.config.settings import load_settings
+    from sidecar.logs import set_up_logs
+
+    settings, definitions = load_settings(**options)
+    set_up_logs(settings.log_level)
+    _run(app.work(settings, definitions))
+
+
+@cli.command()
+@_with(_SERVING, _SHARED)
+def check(**options: Any) -> None:
+    """Read the configuration and say what is wrong with it, all of it at once."""
+    from sidecar.config.settings import load_settings
+
+    settings, definitions = load_settings(**options)
+    click.echo(f"listen       {settings.listen}")
+    click.echo(f"redis        {settings.redis_url.rpartition('@')[2]}")
+    click.echo(f"flushes      {settings.engine}")
+    for definition in definitions.by_id.values():
+        limits = f"{definition.max_tokens or 'no'} tokens, {definition.max_messages or 'no'} messages at most"
+        click.echo(f"definition   {definition.id}: {definition.encoding}, {limits}, {definition.flush.strategy}")
+    click.echo("The configuration is fine.")
+
+
+@cli.command()
+@click.option("--port", type=int, default=6380, show_default=True, help="Where Redis clients connect.")
+@click.option("--metrics-port", type=int, default=9464, show_default=True, help="/metrics, /healthz, /readyz.")
+@click.option("--redis", "redis_url", metavar="URL", help="Use this Redis instead of starting one.")
+@click.option("--redis-port", type=int, help="Port of the Redis that is started [any free one].")
+@click.option("--temporal", "temporal_address", metavar="HOST:PORT", help="Use this Temporal instead of starting one.")
+@click.option("--engine", type=click.Choice(["local", "temporal"]), help="What runs flushes [temporal if it is there].")
+@click.option("--data", type=click.Path(path_type=Path, file_okay=False), help="Keep all data here [nothing is kept].")
+@click.option(
+    "--definitions", "config", metavar="FILE", type=click.Path(path_type=Path), help="Memory definitions (YAML)."
+)
+def dev(**options: Any) -> None:
+    """Run all of it on this machine: Redis, Temporal, the sidecar and its worker. Ctrl-C stops everything."""
+    import asyncio
+
+    from sidecar.config.settings import load_settings
+    from sidecar.dev.launcher import run_dev
+    from sidecar.dev.plan import DevOptions
+
+    load_settings(definitions=options["config"])  # so that mistakes are shown before anything starts
+    code = asyncio.run(run_dev(DevOptions(**options)))
+    if code:
+        raise SystemExit(code)
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    """Run a process's main coroutine on uvloop."""
+    import uvloop
+
+    try:
+        uvloop.run(work)
+    except* ConfigurationError as wrong:
+        problems = [problem for each in _leaves(wrong) for problem in each.problems]
+        raise ConfigurationError(problems) from None
+
+
+def _leaves(group: BaseExceptionGroup[ConfigurationError]) -> list[ConfigurationError]:
+    found: list[ConfigurationError] = []
+    for each in group.exceptions:
+        found += _leaves(each) if isinstance(each, BaseExceptionGroup) else [each]
+    return found
