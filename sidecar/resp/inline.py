@@ -7,6 +7,7 @@ or the end. These rules decide where a word ends, so they must be Redis's, not t
 from __future__ import annotations
 
 _SPACES = b" \t\n\v\f\r"
+_WORD_ENDS = b" \t\n\r"  # not \v and \f: Redis skips those between words, but they do not end an unquoted one
 _ESCAPES = {0x6E: 0x0A, 0x72: 0x0D, 0x74: 0x09, 0x62: 0x08, 0x61: 0x07}
 _HEX = b"0123456789abcdefABCDEF"
 
@@ -30,7 +31,7 @@ def split_inline(line: bytes) -> list[bytes] | None:
 def _word(line: bytes, position: int) -> tuple[bytes, int] | None:
     """Read one word, which may have quoted parts anywhere."""
     word = bytearray()
-    while position < len(line) and line[position] not in _SPACES:
+    while position < len(line) and line[position] not in _WORD_ENDS:
         byte = line[position]
         if byte not in b"\"'":
             word.append(byte)

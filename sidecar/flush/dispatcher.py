@@ -1,0 +1,194 @@
+"""Hands memories that are due to the flush engine: each once, few at a time, and never in a client's way.
+
+The counterparts are the append path and the `sweeper`, which notify it, and a `FlushEngine`, which it starts
+flushes on. It keeps nothing that matters: the mark in the outbox is the order, a notification only says
+"soon". So whatever it drops, when it is full, when the engine is away or when the process ends, the sweeper
+brings again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+
+from sidecar.errors import EngineUnavailable, MemsidecarError, UnknownMemory, UpstreamError
+from sidecar.flush.breaker import Breaker
+from sidecar.memory.ports import FlushEngine, FlushHandle, FlushOrder
+from sidecar.metrics import Metrics
+
+CONCURRENCY = 16
+"""Starts under way at once. One takes about 10 ms on Temporal, so these are over 1,000 a second."""
+
+BACKLOG = 1_024
+"""Memories that wait for their start, about 300 bytes each and a second of work."""
+
+REST_S = 5.0
+"""Least time between two starts for one memory. Its mark stays while its flush runs, and would start it
+again."""
+
+MOST_RESTING = 8_192
+"""Memories remembered as started lately: more than `REST_S` of starts. Beyond it the oldest are forgotten."""
+
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 10.0
+"""Between two tries while the engine is away: a restart is over in seconds, an outage needs no hammering."""
+
+MOST_COMPLAINTS = 1_000
+"""Unknown definitions that are remembered, so that each is logged once."""
+
+Memory = tuple[str, str]
+"""Definition and instance."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _State:
+    """Whether a memory waits for its start; and once it was started, whether it was notified `again`."""
+
+    waiting: bool = True
+    again: bool = False
+
+
+class Dispatcher:
+    """Starts flushes.
+
+    Args:
+        engine: what runs them.
+        is_due: asks the outbox whether a memory still has its mark.
+        metrics: counts the triggers, and tells whether the engine answers.
+        concurrency: starts at once.
+        backlog: most memories that wait for their start.
+        rest_s: least seconds between two starts for one memory.
+        first_pause_s, longest_pause_s: between two tries while the engine is away.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: FlushEngine,
+        is_due: Callable[[str, str], Awaitable[bool]],
+        metrics: Metrics,
+        concurrency: int = CONCURRENCY,
+        backlog: int = BACKLOG,
+        rest_s: float = REST_S,
+        first_pause_s: float = FIRST_PAUSE_S,
+        longest_pause_s: float = LONGEST_PAUSE_S,
+    ) -> None:
+        self._engine = engine
+        self._is_due = is_due
+        self._metrics = metrics
+        self._concurrency = concurrency
+        self._rest_s = rest_s
+        self._breaker = Breaker(first_pause_s=first_pause_s, longest_pause_s=longest_pause_s)
+        self._states: dict[Memory, _State] = {}
+        self._queue: asyncio.Queue[Memory] = asyncio.Queue(backlog)
+        self._resting: deque[tuple[float, Memory]] = deque()
+        self._somebody_rests = asyncio.Event()
+        self._complained: set[str] = set()
+
+    def notify(self, definition: str, instance: str) -> None:
+        """Say that a memory is due. Never waits and never raises; the mark must be in the outbox already."""
+        memory = definition, instance
+        state = self._states.get(memory)
+        if state is None:
+            self._enqueue(memory)
+            return
+        # What is waiting will see this append. What was started may be over: look again after the rest.
+        state.again = not state.waiting
+        self._metrics.trigger("coalesced")
+
+    @property
+    def remembered(self) -> int:
+        """Memories that wait for their start, or were started lately."""
+        return len(self._states)
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._end_rests(), name="dispatcher rests")
+            for number in range(self._concurrency):
+                group.create_task(self._serve(), name=f"dispatcher {number}")
+
+    def _enqueue(self, memory: Memory) -> None:
+        try:
+            self._queue.put_nowait(memory)
+        except asyncio.QueueFull:
+            self._states.pop(memory, None)
+            self._metrics.trigger("dropped")
+        else:
+            self._states[memory] = _State()
+
+    async def _serve(self) -> None:
+        while True:
+            memory = await self._queue.get()
+            if await self._start(memory):
+                self._rest(memory)
+            else:
+                del self._states[memory]
+
+    async def _start(self, memory: Memory) -> bool:
+        """Start a flush. False if the engine is away, so that the next notification is a new order."""
+        definition, instance = memory
+
+        def start() -> Awaitable[FlushHandle]:
+            # From here on a notification may be about something that this flush does not see.
+            self._states[memory].waiting = False
+            return self._engine.start(FlushOrder(definition, instance))
+
+        try:
+            handle = await self._breaker.call(start)
+        except EngineUnavailable as away:
+            if self._metrics.engine_up is not False:
+                _log.warning("the flush engine is away; memories wait in the outbox", error=str(away))
+            self._metrics.engine_up = False
+            self._metrics.trigger("failed")
+            return False
+        except UnknownMemory as unknown:
+            self._complain_once(definition, str(unknown))
+        except MemsidecarError as refused:
+            _log.warning("a flush could not be started", memory=f"{definition}:{instance}", error=str(refused))
+        except Exception:
+            _log.exception("a flush could not be started", memory=f"{definition}:{instance}")
+        else:
+            self._metrics.engine_up = True
+            self._metrics.trigger("started" if handle.started else "coalesced")
+            return True
+        self._metrics.trigger("failed")
+        return True
+
+    def _rest(self, memory: Memory) -> None:
+        if len(self._resting) >= MOST_RESTING:
+            self._states.pop(self._resting.popleft()[1], None)
+        self._resting.append((asyncio.get_running_loop().time() + self._rest_s, memory))
+        self._somebody_rests.set()
+
+    async def _end_rests(self) -> None:
+        clock = asyncio.get_running_loop().time
+        while True:
+            self._somebody_rests.clear()
+            if not self._resting:
+                await self._somebody_rests.wait()
+            until, memory = self._resting[0]
+            if until > clock():
+                await asyncio.sleep(until - clock())
+                continue  # meanwhile the oldest may have been forgotten
+            self._resting.popleft()
+            state = self._states.pop(memory)
+            if state.again and await self._still_due(memory) and memory not in self._states:
+                self._enqueue(memory)
+
+    async def _still_due(self, memory: Memory) -> bool:
+        try:
+            return await self._is_due(*memory)
+        except UpstreamError:
+            return False  # Redis is away; the sweeper finds the mark when it is back
+
+    def _complain_once(self, definition: str, text: str) -> None:
+        if definition not in self._complained and len(self._complained) < MOST_COMPLAINTS:
+            self._complained.add(definition)
+            _log.warning("a memory is due whose definition is not configured here", error=text)

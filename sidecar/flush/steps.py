@@ -1,0 +1,315 @@
+"""The steps of one flush: begin, plan, summarise, commit; or fail.
+
+Both engines run these, in this order, each step possibly in another process and possibly more than once. What
+makes that safe: begin hands out a fence and the id of the newest message; plan and summary wait on Redis
+under that fence; the commit removes exactly the planned ids if epoch and fence still hold. Nothing is changed
+before the commit, so a flush may break off anywhere.
+
+The counterpart is `store.flush_store`. Not here: who starts a flush (`dispatcher`), renews its lease and
+tries again (the engines), what goes (`memory.plan`) and how it is summed up (a `Summariser`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from sidecar.errors import FlushRefused, UnknownMemory
+from sidecar.flush import staging
+from sidecar.flush.facts import to_facts
+from sidecar.flush.ticket import Begun, PlanFacts, Ticket
+from sidecar.memory.definition import Definition
+from sidecar.memory.message import MESSAGE_OVERHEAD_TOKENS, MessageFacts, StoredMessage
+from sidecar.memory.plan import Limits, forced, make_plan
+from sidecar.memory.ports import FlushOutcome, Summariser, TextCounter
+from sidecar.metrics import Metrics
+from sidecar.store.flush_store import FlushStore, Lease, Record
+from sidecar.store.flush_store import Limits as Thresholds
+
+LEASE_MS = 60_000
+"""A run without a sign of life is overtaken after this long: well above any pause of a live process."""
+
+LONGEST_ERROR = 500
+"""Characters of an error that are kept in `meta`: enough for a reason, too few for a whole message's text."""
+
+_log = structlog.get_logger(__name__)
+
+
+class FlushSteps:
+    """The steps over one store.
+
+    Every step raises `UnknownMemory` where the definition is not among `definitions`, and `RedisRefused`,
+    `Unavailable` or `Uncertain` where Redis does not do its part; after those it may be called again.
+
+    Args:
+        store: where the memories are.
+        definitions: by id.
+        counter: gives the counter of an encoding.
+        summariser: makes the summaries.
+        lease_ms: how long a run counts as alive without `renew`.
+        metrics: counts the flushes that end; None counts nothing.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: FlushStore,
+        definitions: Mapping[str, Definition],
+        counter: Callable[[str], TextCounter],
+        summariser: Summariser,
+        lease_ms: int = LEASE_MS,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self.lease_ms = lease_ms
+        self._store = store
+        self._definitions = definitions
+        self._counter = counter
+        self._summariser = summariser
+        self._metrics = metrics
+
+    async def begin(self, definition: str, instance: str, *, run_id: str, force: bool) -> Begun:
+        """Ask for the right to flush. O(1).
+
+        Args:
+            definition, instance: which memory.
+            run_id: who asks; the same again when a begin is repeated, never again for a new flush.
+            force: flush below the threshold too.
+        """
+        known = self._definition(definition, instance)
+        reply = await self._store.begin(
+            definition,
+            instance,
+            run_id=run_id,
+            lease_ms=self.lease_ms,
+            force=force,
+            limits=_thresholds(known),
+        )
+        if reply.code == "begun":
+            ticket = Ticket(
+                definition=definition,
+                instance=instance,
+                run_id=run_id,
+                strategy=known.flush.strategy,
+                force=force,
+                epoch=reply.epoch,
+                fence=reply.fence,
+                generation=reply.generation,
+                last_id=reply.last_id,
+                messages=reply.messages,
+                tokens=reply.tokens,
+                summary_tokens=reply.summary_tokens,
+                begun_ms=reply.now_ms,
+            )
+            return Begun("begun", run_id, ticket=ticket)
+        if reply.code == "joined":
+            return Begun("joined", reply.holder)
+        if reply.record is not None:
+            return Begun("done", run_id, outcome=_outcome(reply.record))
+        idle = FlushOutcome("not-due", run_id, messages=reply.messages, tokens=reply.tokens)
+        return Begun("not-due", run_id, outcome=idle)
+
+    async def plan(self, ticket: Ticket) -> PlanFacts:
+        """Decide what goes, and stage it. O(n) for the n messages of the snapshot, without their texts.
+
+        Holds the facts of all of them, about 250 bytes each. Repeated, it leaves the first plan as it is.
+
+        Raises:
+            FlushRefused: the memory has moved on.
+        """
+        policy = self._definition(ticket.definition, ticket.instance)
+        kept = await self._store.kept_ids(ticket.definition, ticket.instance)
+        facts: list[MessageFacts] = []
+        async for page in self._store.facts(ticket.definition, ticket.instance, ticket.last_id):
+            facts += to_facts(page, kept)
+        limits = Limits(
+            target_tokens=policy.target_tokens,
+            target_messages=policy.target_messages,
+            summary_tokens=policy.flush.summary_tokens,
+            current_summary_tokens=ticket.summary_tokens,
+        )
+        if ticket.force:
+            limits = forced(limits, facts)
+        # Off the event loop: 50,000 messages take tens of milliseconds, in which no client would be served.
+        staged = await asyncio.to_thread(_staged_plan, ticket, facts, limits)
+        code, first = await self._store.stage_plan(_lease(ticket), staged)
+        if code != "staged":
+            raise FlushRefused(code)
+        plan = staging.decode(first)
+        if plan.drift_messages or plan.drift_tokens:
+            _log.warning(
+                "the totals of a memory were not those of its log; this flush puts them right",
+                memory=f"{ticket.definition}:{ticket.instance}",
+                messages=plan.drift_messages,
+                tokens=plan.drift_tokens,
+            )
+        return PlanFacts(plan.removed, plan.freed_tokens, plan.summarise, plan.removed == 0, plan.reached)
+
+    async def summarise(self, ticket: Ticket, progress: Callable[[], None]) -> int:
+        """Make the summary of what the plan removes, and stage it. Returns its tokens as a message.
+
+        Holds the texts of all messages that go, because a summary weighs them against each other: the removed
+        share of the memory in bytes. Repeated after it has succeeded, it does nothing.
+
+        Args:
+            ticket: of a flush whose plan says `summarise`.
+            progress: is called after every page read and after the summary: a sign of life.
+
+        Raises:
+            FlushRefused: the memory has moved on, or the plan has expired.
+            ValueError: the summariser returned more than its budget.
+        """
+        work = await self._store.work(ticket.definition, ticket.instance, ticket.run_id)
+        if work is None:
+            raise FlushRefused("lost-plan")
+        if work.summary_tokens is not None:
+            return work.summary_tokens
+        plan = staging.decode(work.plan)
+        messages = await self._contents(ticket, plan, progress)
+        earlier = await self._store.summary(ticket.definition, ticket.instance)
+        counter = self._counter(self._definition(ticket.definition, ticket.instance).encoding)
+        # The summary is read as a system message, and counts as one.
+        overhead = MESSAGE_OVERHEAD_TOKENS + counter.count("system")
+        budget = max(1, plan.summary_budget - overhead)
+        text = await self._summariser.summarise(earlier, messages, budget, counter.count)
+        progress()
+        tokens = counter.count(text)
+        if tokens > budget:
+            raise ValueError(f"the summariser returned {tokens} tokens; its budget is {budget}")
+        weight = overhead + tokens if text else 0
+        code = await self._store.stage_summary(_lease(ticket), text, weight)
+        if code != "staged":
+            raise FlushRefused(code)
+        return weight
+
+    async def commit(self, ticket: Ticket) -> FlushOutcome:
+        """Carry the staged plan out, at once and completely. Repeated, it returns what it did the first time.
+
+        O(removed) on Redis, see `FlushStore.commit`. A plan that removes nothing is committed too: the mark
+        and the record of the last flush depend on it.
+
+        Raises:
+            FlushRefused: the memory has moved on, or plan or summary have expired. Nothing was changed.
+        """
+        known = self._definition(ticket.definition, ticket.instance)
+        reply = await self._store.commit(
+            _lease(ticket),
+            generation=ticket.generation,
+            begun_ms=ticket.begun_ms,
+            limits=_thresholds(known),
+            ttl_ms=known.ttl_ms,
+        )
+        if reply.record is None:
+            raise FlushRefused(reply.code)
+        outcome = _outcome(reply.record)
+        if reply.code == "committed":
+            self._count(outcome)
+        return outcome
+
+    async def fail(self, ticket: Ticket, error: str) -> None:
+        """Give the flush up. The memory and its mark stay, so it is tried again. O(1).
+
+        Args:
+            ticket: of the flush. If it is no longer the running one, nothing happens.
+            error: what went wrong; the start of it is kept in one line, for MEMINFO.
+        """
+        text = " ".join(error.split())[:LONGEST_ERROR]
+        duration_ms = await self._store.fail(
+            _lease(ticket), begun_ms=ticket.begun_ms, strategy=ticket.strategy, error=text
+        )
+        if duration_ms is not None:
+            self._count(FlushOutcome("failed", strategy=ticket.strategy, duration_ms=duration_ms))
+
+    async def renew(self, ticket: Ticket) -> None:
+        """Give a sign of life: extend the lease to `lease_ms` from now. O(1).
+
+        Raises:
+            FlushRefused: the flush was overtaken or given up, or the memory cleared. Go no further.
+        """
+        if not await self._store.renew(_lease(ticket), self.lease_ms):
+            raise FlushRefused("stale-fence")
+
+    async def outcome_of(self, definition: str, instance: str, run_id: str) -> FlushOutcome | None:
+        """Return how a run of another process ended; None while it runs.
+
+        When a later flush has ended since, its outcome is returned: it covers the earlier one's messages. A
+        run whose lease has run out has failed; its process went away.
+        """
+        now = await self._store.running(definition, instance)
+        if now.holder == run_id and not now.expired:
+            return None
+        if now.holder == run_id or not now.record.status:
+            lost = "the process that ran this flush went away, or the memory was cleared"
+            return FlushOutcome("failed", run_id, error=lost)
+        return _outcome(now.record)
+
+    async def reachable(self) -> bool:
+        """Tell whether Redis answers now."""
+        return await self._store.reachable()
+
+    async def _contents(
+        self, ticket: Ticket, plan: staging.StagedPlan, progress: Callable[[], None]
+    ) -> list[StoredMessage]:
+        messages: list[StoredMessage] = []
+        for part in plan.ranges:
+            async for page in self._store.contents(ticket.definition, ticket.instance, part.first, part.last):
+                messages += page
+                progress()
+        if len(messages) != plan.removed:
+            # The commit would refuse as well; a summary for nothing may cost a model's time.
+            raise FlushRefused("stale-plan")
+        return messages
+
+    def _definition(self, definition: str, instance: str) -> Definition:
+        known = self._definitions.get(definition)
+        if known is None:
+            raise UnknownMemory(f"{definition}:{instance}", sorted(self._definitions))
+        return known
+
+    def _count(self, outcome: FlushOutcome) -> None:
+        if self._metrics is not None:
+            self._metrics.run(
+                outcome.strategy,
+                outcome.status,
+                outcome.removed,
+                outcome.tokens_freed,
+                outcome.summary_tokens,
+                outcome.duration_ms / 1000,
+            )
+
+
+def _staged_plan(ticket: Ticket, facts: list[MessageFacts], limits: Limits) -> bytes:
+    plan = make_plan(ticket.strategy, facts, limits)
+    staged = staging.stage(
+        plan,
+        facts,
+        summary_budget=limits.summary_tokens,
+        messages=ticket.messages,
+        tokens=ticket.tokens,
+    )
+    return staging.encode(staged)
+
+
+def _thresholds(definition: Definition) -> Thresholds:
+    return Thresholds(definition.threshold_tokens, definition.threshold_messages)
+
+
+def _lease(ticket: Ticket) -> Lease:
+    return Lease(ticket.definition, ticket.instance, ticket.run_id, ticket.epoch, ticket.fence)
+
+
+def _outcome(record: Record) -> FlushOutcome:
+    return FlushOutcome(
+        status="done" if record.status == "done" else "failed",
+        run_id=record.run_id,
+        strategy=record.strategy,
+        removed=record.removed,
+        messages=record.messages,
+        tokens=record.tokens,
+        tokens_freed=record.freed_tokens,
+        summary_tokens=record.summary_tokens,
+        duration_ms=record.duration_ms,
+        error=record.error,
+        again=record.again,
+    )

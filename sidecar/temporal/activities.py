@@ -1,0 +1,213 @@
+"""The activities: the steps of `sidecar.flush.steps`, one each, as Temporal runs them. The order is `workflow`'s.
+
+Around each step: a sign of life for Temporal and, where the step takes long, for the lease on Redis; and a
+translation of what it raises, because Temporal keeps an error's text, its causes and their texts, and an error of
+a model's client may quote the conversation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+import structlog
+from temporalio import activity
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+
+from sidecar.errors import FlushRefused, RedisRefused, Unavailable, Uncertain, UnknownMemory, UpstreamError
+from sidecar.flush.steps import FlushSteps
+from sidecar.flush.ticket import Ticket
+from sidecar.metrics import Metrics
+from sidecar.temporal.messages import (
+    BEGIN,
+    COMMIT,
+    FAIL,
+    PLAN,
+    REFUSED,
+    SUMMARISE,
+    BeginRequest,
+    BeginResult,
+    FailRequest,
+    FlushResult,
+    PlanResult,
+    StepTicket,
+)
+
+BEATS_PER_TIMEOUT = 4
+"""Signs of life in one heartbeat timeout: three may be lost or late before another worker takes the step."""
+
+WRONG_PROJECT = "WrongProject"
+UNKNOWN_MEMORY = "UnknownMemory"
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+class FlushActivities:
+    """The steps bound to one Redis. Idempotent, because every step is: Temporal may run any of them twice."""
+
+    def __init__(self, *, steps: FlushSteps, metrics: Metrics, project: str) -> None:
+        """Bind the steps.
+
+        Args:
+            steps: over the Redis and the definitions that this worker serves.
+            metrics: counts the flushes that fail before they have begun; the steps count all others.
+            project: the only one whose flushes are run; those of others fail, instead of flushing a namesake.
+        """
+        self._steps = steps
+        self._metrics = metrics
+        self._project = project
+
+    def all(self) -> list[Callable[..., Any]]:
+        """Return what a worker registers."""
+        return [self.begin, self.plan, self.summarise, self.commit, self.fail]
+
+    @activity.defn(name=BEGIN)
+    async def begin(self, order: BeginRequest) -> BeginResult:
+        """Take the lease and the snapshot."""
+        request = order.request
+        self._check(request.project)
+        begun = await _alive(
+            self._steps.begin(request.definition, request.instance, run_id=order.run_id, force=request.force)
+        )
+        if begun.status == "joined":
+            return BeginResult(holder=begun.run_id)
+        if begun.ticket is not None:
+            return BeginResult(ticket=StepTicket(project=self._project, **asdict(begun.ticket)))
+        return BeginResult(result=FlushResult(**asdict(begun.outcome)) if begun.outcome else None)
+
+    @activity.defn(name=PLAN)
+    async def plan(self, step: StepTicket) -> PlanResult:
+        """Choose what to remove; the choice is staged on Redis."""
+        ticket = self._opened(step)
+        facts = await _alive(self._steps.plan(ticket), self._renewing(ticket))
+        return PlanResult(facts.removed, facts.freed_tokens, facts.summarise)
+
+    @activity.defn(name=SUMMARISE)
+    async def summarise(self, step: StepTicket) -> int:
+        """Summarise what the plan removes; the text is staged on Redis, its tokens are returned."""
+        ticket = self._opened(step)
+        return await _alive(self._steps.summarise(ticket, _Pulse().maybe_beat), self._renewing(ticket))
+
+    @activity.defn(name=COMMIT)
+    async def commit(self, step: StepTicket) -> FlushResult:
+        """Carry out the plan. The lease is not renewed here: it ends inside, and the fence is what counts."""
+        outcome = await _alive(self._steps.commit(self._opened(step)))
+        return FlushResult(**asdict(outcome))
+
+    @activity.defn(name=FAIL)
+    async def fail(self, failure: FailRequest) -> None:
+        """Record that the flush gave up."""
+        request = failure.request
+        self._check(request.project)
+        memory = f"{request.definition}:{request.instance}"
+        log.warning("a flush broke off; its mark stays", memory=memory, error=failure.error)
+        if failure.ticket is None:
+            self._metrics.run("", "failed", 0, 0, 0, failure.seconds)
+        else:
+            await _alive(self._steps.fail(self._opened(failure.ticket), failure.error))
+
+    def _opened(self, step: StepTicket) -> Ticket:
+        self._check(step.project)
+        fields = asdict(step)
+        del fields["project"]
+        return Ticket(**fields)
+
+    def _check(self, project: str) -> None:
+        if project != self._project:
+            raise ApplicationError(
+                f"this worker serves project '{self._project}', not '{project}'; give each project a task queue "
+                "of its own",
+                type=WRONG_PROJECT,
+                non_retryable=True,
+            )
+
+    async def _renewing(self, ticket: Ticket) -> None:
+        """Renew the lease for ever. Ends with `FlushRefused` when it is lost: the step has become pointless."""
+        while True:
+            await asyncio.sleep(_beat_seconds())
+            try:
+                await self._steps.renew(ticket)
+            except UpstreamError as trouble:
+                # The step meets the same trouble and decides; the lease outlasts several missed renewals.
+                log.warning("the lease was not renewed", run_id=ticket.run_id, error=str(trouble))
+
+
+async def _alive(step: Coroutine[Any, Any, T], guard: Coroutine[Any, Any, None] | None = None) -> T:
+    """Run a step with signs of life. It is cancelled when `guard` raises, and that error is the step's."""
+    with _translated():
+        work = asyncio.create_task(step)
+        beside = [asyncio.create_task(coroutine) for coroutine in (_Pulse().run(), guard) if coroutine]
+        try:
+            await asyncio.wait([work, *beside], return_when=asyncio.FIRST_COMPLETED)
+            for task in beside:
+                if task.done() and not work.done():
+                    task.result()
+            return work.result()
+        finally:
+            work.cancel()
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(work, *beside, return_exceptions=True)
+
+
+class _Pulse:
+    """Signs of life for Temporal. None at once: most steps are over before one is due, and each is a call."""
+
+    def __init__(self) -> None:
+        self._seconds = _beat_seconds()
+        self._due = time.monotonic() + self._seconds
+
+    def maybe_beat(self) -> None:
+        """Give one if it is time."""
+        if time.monotonic() >= self._due:
+            activity.heartbeat()
+            self._due = time.monotonic() + self._seconds
+
+    async def run(self) -> None:
+        """Give them for ever."""
+        while True:
+            await asyncio.sleep(self._seconds)
+            self.maybe_beat()
+
+
+def _beat_seconds() -> float:
+    timeout = activity.info().heartbeat_timeout
+    assert timeout is not None, "the workflow gives every step a heartbeat timeout"
+    return timeout.total_seconds() / BEATS_PER_TIMEOUT
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn what a step raises into failures that hold a type and a short reason, and nothing else.
+
+    `from None` everywhere: a cause would travel too, with its text. The original goes to this worker's log.
+    """
+    try:
+        yield
+    except FlushRefused as refused:
+        raise ApplicationError(
+            str(refused), type=REFUSED, non_retryable=True, category=ApplicationErrorCategory.BENIGN
+        ) from None
+    except UnknownMemory as unknown:
+        raise ApplicationError(
+            f"{unknown}; this worker and the sidecar must have the same definitions",
+            type=UNKNOWN_MEMORY,
+            non_retryable=True,
+        ) from None
+    except (Unavailable, Uncertain) as trouble:
+        raise ApplicationError(str(trouble), type=type(trouble).__name__) from None
+    except RedisRefused as refused:
+        log.warning("Redis refused a step of a flush", line=refused.line)
+        # Only the first word: Redis quotes arguments of the command in some of its errors.
+        word = refused.line.partition(" ")[0]
+        raise ApplicationError(f"Redis answered {word}", type="RedisRefused") from None
+    except Exception as bug:
+        name = activity.info().activity_type
+        log.exception("a step of a flush failed", step=name)
+        raise ApplicationError("see the log of the worker for the reason", type=type(bug).__name__) from None

@@ -1,0 +1,155 @@
+"""One connection to Temporal: where it is, how this process talks to it, and what its errors mean to us.
+
+Used by `starter` and `worker`, which differ in patience: a start must fail fast because the outbox repeats it, a
+worker's answers must get through. It does not supervise anything; both of its users do that themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
+from temporalio.service import KeepAliveConfig, RetryConfig, RPCError, TLSConfig
+
+from sidecar.errors import EngineUnavailable
+
+DEFAULT_ADDRESS = "127.0.0.1:7233"
+DEFAULT_NAMESPACE = "default"
+
+DEFAULT_TASK_QUEUE = "memsidecar-flush"
+"""Where starters leave runs and workers find them. One project per task queue: a worker knows one project only."""
+
+CONNECT_TIMEOUT = timedelta(seconds=2)
+"""For the TCP connection alone; a host that drops packets would otherwise cost the system's two minutes."""
+
+KEEP_ALIVE = KeepAliveConfig(interval_millis=10_000, timeout_millis=5_000)
+"""Finds a peer that vanished without a word. Temporal's own default takes 45 s, in which every start would hang."""
+
+FAIL_FAST = RetryConfig(
+    initial_interval_millis=50,
+    max_interval_millis=200,
+    max_elapsed_time_millis=500,
+    max_retries=2,
+)
+"""One blip may be ridden out, a dead server may not: by default it costs 6 to 10 s per call."""
+
+_RUST_MESSAGE = re.compile(r'message: "([^"]+)"')
+
+_runtimes: dict[int, Runtime] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """How to get into a Temporal that is not on localhost.
+
+    Args:
+        api_key: sent as a bearer token, for instance to Temporal Cloud; None sends none.
+        tls: whether to use TLS. It is on anyway with any of the fields below.
+        server_name: name on the server's certificate where it differs from the address; None if it does not.
+        ca: PEM of the authority that signed it; None trusts the system's authorities.
+        certificate, key: PEM of our own certificate and its key, both or neither.
+    """
+
+    api_key: str | None = None
+    tls: bool = False
+    server_name: str | None = None
+    ca: bytes | None = None
+    certificate: bytes | None = None
+    key: bytes | None = None
+
+    def config(self) -> TLSConfig | bool:
+        """Return what the SDK takes as `tls`."""
+        if self.ca or self.certificate or self.key or self.server_name:
+            return TLSConfig(
+                server_root_ca_cert=self.ca,
+                domain=self.server_name,
+                client_cert=self.certificate,
+                client_private_key=self.key,
+            )
+        return self.tls
+
+
+async def connect(
+    *, address: str, namespace: str, security: Security, retry: RetryConfig | None = None, lazy: bool
+) -> Client:
+    """Return a client on the runtime of this process.
+
+    Args:
+        address: `host:port`.
+        namespace: must exist; only the first call finds out.
+        security: TLS and identity.
+        retry: how long a call is repeated while the server is away; None is the SDK's default, about 10 s.
+        lazy: connect at the first call. Otherwise the server must answer now.
+
+    Raises:
+        RuntimeError: not lazy, and the server cannot be reached. There is no limit in time; the caller sets one.
+    """
+    return await Client.connect(
+        address,
+        namespace=namespace,
+        api_key=security.api_key,
+        tls=security.config(),
+        retry_config=retry,
+        keep_alive_config=KEEP_ALIVE,
+        connect_timeout=CONNECT_TIMEOUT,
+        lazy=lazy,
+        runtime=process_runtime(),
+    )
+
+
+@asynccontextmanager
+async def bounded(seconds: float, what: str) -> AsyncIterator[None]:
+    """Limit calls of Temporal in time and translate what they raise.
+
+    The limit of an RPC does not cover the connection that a lazy client opens for it, so this one is around both.
+
+    Args:
+        seconds: the limit.
+        what: the subject of the error text, such as "the start of a flush".
+
+    Raises:
+        EngineUnavailable: Temporal did not answer in time, cannot be reached, or refuses.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as late:
+        raise EngineUnavailable(f"{what}: Temporal did not answer within {seconds:g} s") from late
+    except (RPCError, RuntimeError, OSError) as trouble:
+        raise unavailable(what, trouble) from trouble
+
+
+def unavailable(what: str, trouble: Exception) -> EngineUnavailable:
+    """Return our error for one of the SDK's."""
+    return EngineUnavailable(f"{what}: {explain(trouble)}")
+
+
+def explain(trouble: BaseException) -> str:
+    """Return one line on what the SDK raised; a refused connection is a builtin RuntimeError there."""
+    text = str(trouble)
+    if isinstance(trouble, RPCError):
+        return f"Temporal answered {trouble.status.name}: {text}"
+    if isinstance(trouble, TimeoutError):
+        return "Temporal did not answer in time"
+    # The system's own words stand inside the debug form of several nested Rust errors.
+    inner = _RUST_MESSAGE.search(text)
+    return f"Temporal cannot be reached: {inner[1] if inner else text}"
+
+
+def process_runtime() -> Runtime:
+    """Return this process's runtime, made at the first call: its threads do not survive a fork."""
+    runtime = _runtimes.get(os.getpid())
+    if runtime is None:
+        # Without forwarding, Core writes its warnings raw to stdout, between the lines of our own log.
+        forwarding = LogForwardingConfig(logger=logging.getLogger("sidecar.temporal.core"))
+        logs = LoggingConfig(filter=TelemetryFilter(core_level="WARN", other_level="ERROR"), forwarding=forwarding)
+        runtime = _runtimes[os.getpid()] = Runtime(telemetry=TelemetryConfig(logging=logs))
+    return runtime

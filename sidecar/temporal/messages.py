@@ -1,0 +1,114 @@
+"""What travels through Temporal: one dataclass per message, and the names that both sides agree on.
+
+The counterparts are `sidecar.flush.ticket` and `ports.FlushOutcome`, whose fields are repeated here: the sandbox
+resolves types in this module only, and runs that began before an upgrade carry the old form (give a new field a
+default). Temporal keeps every value for weeks and shows it in its UI, so no message text and no summary is in
+any of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+WORKFLOW = "MemoryFlush"
+
+BEGIN = "begin_flush"
+PLAN = "plan_flush"
+SUMMARISE = "summarise_flush"
+COMMIT = "commit_flush"
+FAIL = "fail_flush"
+
+REFUSED = "FlushRefused"
+"""Failure type: the memory has moved on, nothing was changed, and a new begin tells what is left to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlushRequest:
+    """The argument of the workflow: which memory to flush, and whether below its threshold too."""
+
+    definition: str
+    instance: str
+    project: str = "default"
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BeginRequest:
+    """Ask for the lease. `run_id` is the same in every try of one round, so that a repeated try is harmless."""
+
+    request: FlushRequest
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepTicket:
+    """A `Ticket` on its way. Every step checks `project`, because any worker of the task queue may get it."""
+
+    project: str
+    definition: str
+    instance: str
+    run_id: str
+    strategy: str
+    force: bool
+    epoch: str
+    fence: int
+    generation: int
+    last_id: str
+    messages: int
+    tokens: int
+    summary_tokens: int
+    begun_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlushResult:
+    """How a flush ended: a `FlushOutcome`."""
+
+    status: Literal["done", "not-due", "failed"]
+    run_id: str = ""
+    strategy: str = ""
+    removed: int = 0
+    messages: int = 0
+    tokens: int = 0
+    tokens_freed: int = 0
+    summary_tokens: int = 0
+    duration_ms: int = 0
+    error: str = ""
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BeginResult:
+    """One of: the ticket of a flush that begins, the result of one that ended before or is not due, or the run
+    that holds the memory."""
+
+    ticket: StepTicket | None = None
+    result: FlushResult | None = None
+    holder: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanResult:
+    """What the commit will remove, and whether a summary must be made first."""
+
+    removed: int
+    freed_tokens: int
+    summarise: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FailRequest:
+    """Record that a flush gave up.
+
+    Args:
+        request: what was asked for.
+        error: type and short reason, one line.
+        seconds: how long the run took.
+        ticket: None if it failed before it had one; then it is only counted.
+    """
+
+    request: FlushRequest
+    error: str
+    seconds: float
+    ticket: StepTicket | None = None

@@ -1,0 +1,164 @@
+"""The worker: polls Temporal for flushes and runs them, whatever Temporal does. The counterpart is `starter`.
+
+Runs as a process of its own (`memsidecar worker`) or inside the sidecar on a laptop. It only ends when it is told
+to: a worker that exits because Temporal restarts would need somebody to start it again. Signals, exit codes and
+the life of the Redis connection belong to the caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from structlog.typing import FilteringBoundLogger
+from temporalio.client import Client
+from temporalio.service import RPCError
+from temporalio.worker import PollerBehaviorSimpleMaximum, Worker
+
+from sidecar.temporal.activities import FlushActivities
+from sidecar.temporal.connection import (
+    DEFAULT_ADDRESS,
+    DEFAULT_NAMESPACE,
+    DEFAULT_TASK_QUEUE,
+    Security,
+    connect,
+    explain,
+)
+from sidecar.temporal.workflow import HEARTBEAT_TIMEOUT, MemoryFlush
+
+READY = "worker ready"
+"""Logged each time polling begins; who starts a worker waits for these words in its output."""
+
+CONNECT_SECONDS = 5.0
+"""Limit of one attempt to connect, name resolution and TLS included."""
+
+FIRST_PAUSE_SECONDS = 0.25
+LONGEST_PAUSE_SECONDS = 10.0
+"""Between attempts: doubled up to the longest, each one varied by half, so that a fleet does not come back at once."""
+
+GRACE_SECONDS = 20.0
+"""For steps that run when the worker is told to stop. After it they are cancelled, and another worker takes them.
+Below the 30 s that Kubernetes gives a pod."""
+
+WATCHDOG_SECONDS = 5.0
+"""Limit of what comes after the grace. The SDK has none of its own and waits for a server that may be gone."""
+
+POLLS = PollerBehaviorSimpleMaximum(maximum=2)
+"""Open questions for work, of each kind. One per round trip is enough for hundreds of steps per second, and every
+open question of a worker that freezes swallows one task until that times out; the SDK's default is five."""
+
+READY_CHECK_SECONDS = 0.02
+"""The SDK says nothing when it begins to poll; this is how often it is looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLimits:
+    """What one worker does at the same time.
+
+    Args:
+        steps: activities; one that summarises with a model waits for it most of the time.
+        workflows: workflow tasks; each takes a thread for a few milliseconds of CPU.
+        cached: runs kept in memory between their steps, about 100 kB each.
+    """
+
+    steps: int = 32
+    workflows: int = 8
+    cached: int = 200
+
+
+async def run_worker(
+    *,
+    activities: FlushActivities,
+    stop: asyncio.Event,
+    address: str = DEFAULT_ADDRESS,
+    namespace: str = DEFAULT_NAMESPACE,
+    task_queue: str = DEFAULT_TASK_QUEUE,
+    security: Security | None = None,
+    limits: WorkerLimits | None = None,
+    grace_seconds: float = GRACE_SECONDS,
+) -> None:
+    """Serve flushes until `stop` is set, through outages of Temporal before and after the start.
+
+    Args:
+        activities: the steps, bound to Redis.
+        stop: ends the worker, within `grace_seconds` and `WATCHDOG_SECONDS`.
+        address: `host:port` of Temporal's frontend.
+        namespace: where the runs live; it must exist, and the worker waits for it.
+        task_queue: the one that the starters use.
+        security: TLS and identity; None is plain TCP.
+        limits: concurrency; None takes the defaults.
+        grace_seconds: how long steps that run may take to end after `stop`.
+    """
+    log = structlog.get_logger(__name__).bind(address=address, task_queue=task_queue)
+    pause = FIRST_PAUSE_SECONDS
+    while not stop.is_set():
+        polled = False
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                client = await connect(
+                    address=address, namespace=namespace, security=security or Security(), lazy=False
+                )
+            worker = _worker(client, task_queue, activities, limits or WorkerLimits(), grace_seconds)
+            polled = await _serve(worker, stop, log, grace_seconds + WATCHDOG_SECONDS)
+        except (RuntimeError, RPCError, OSError) as trouble:
+            log.warning("no connection to Temporal, trying again", error=explain(trouble))
+        pause = FIRST_PAUSE_SECONDS if polled else min(2 * pause, LONGEST_PAUSE_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause * random.uniform(0.5, 1.5)):
+                await stop.wait()
+
+
+def _worker(
+    client: Client, task_queue: str, activities: FlushActivities, limits: WorkerLimits, grace_seconds: float
+) -> Worker:
+    return Worker(
+        client,
+        task_queue=task_queue,
+        workflows=[MemoryFlush],
+        activities=activities.all(),
+        max_concurrent_activities=limits.steps,
+        max_concurrent_workflow_tasks=limits.workflows,
+        max_cached_workflows=limits.cached,
+        workflow_task_poller_behavior=POLLS,
+        activity_task_poller_behavior=POLLS,
+        # Temporal's default lets a heartbeat wait for 80 % of its timeout, which leaves two seconds for any stall.
+        max_heartbeat_throttle_interval=HEARTBEAT_TIMEOUT / 4,
+        default_heartbeat_throttle_interval=HEARTBEAT_TIMEOUT / 4,
+        graceful_shutdown_timeout=timedelta(seconds=grace_seconds),
+    )
+
+
+async def _serve(worker: Worker, stop: asyncio.Event, log: FilteringBoundLogger, stop_seconds: float) -> bool:
+    """Run one worker until it dies or `stop` is set. Returns whether it came to poll at all."""
+    running = asyncio.create_task(worker.run(), name="temporal-worker")
+    stopping = asyncio.create_task(stop.wait(), name="temporal-worker-stop")
+    polled = False
+    try:
+        while not (polled or running.done() or stop.is_set()):
+            await asyncio.wait({running, stopping}, timeout=READY_CHECK_SECONDS)
+            polled = worker.is_running
+        if polled:
+            log.info(READY)
+            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        await _finish(worker, running, log, stop_seconds)
+    if running.done() and not running.cancelled() and (error := running.exception()):
+        log.warning("the worker failed, starting another one", error=explain(error))
+    return polled
+
+
+async def _finish(worker: Worker, running: asyncio.Task[None], log: FilteringBoundLogger, stop_seconds: float) -> None:
+    """Stop the worker. One that has not come to poll has nothing to finish."""
+    if not worker.is_running:
+        running.cancel()
+    shutting = asyncio.create_task(worker.shutdown(), name="temporal-worker-shutdown")
+    await asyncio.wait({running}, timeout=stop_seconds)
+    shutting.cancel()
+    if not running.done():
+        running.cancel()
+        log.error("the worker did not stop in time and is left behind", seconds=stop_seconds)

@@ -1,0 +1,38 @@
+"""What an append costs: one script on Redis, and nothing else on the request path."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis.asyncio
+
+from sidecar.dev.ports import free_port
+from tests.support.children import StartSidecar
+
+APPENDS = 50
+
+ONLY_IN_SCRIPTS = {"hmget", "time", "xadd", "hset", "zadd", "pexpire", "hkeys"}
+"""What append.lua itself calls; Redis counts these too, but they are no round trips."""
+
+
+async def test_an_append_is_one_round_trip(
+    redis_url: str, redis_client: redis.asyncio.Redis, sidecar_process: StartSidecar
+) -> None:
+    """Redis sees one EVALSHA per MEMAPPEND and no other command from the sidecar, whatever Temporal's state."""
+    # With Temporal unreachable, a call on the request path would show as an error or a delay.
+    sidecar = sidecar_process(
+        redis_url=redis_url,
+        engine="temporal",
+        temporal_address=f"127.0.0.1:{free_port()}",
+        settings={"MEMSIDECAR_SWEEP_INTERVAL_S": "3600"},
+    )
+    async with redis.asyncio.Redis.from_url(sidecar.url, single_connection_client=True) as client:
+        await client.execute_command("MEMAPPEND", "cost", "user", "warm up: the script is loaded, the fence is done")
+        await redis_client.config_resetstat()
+        for number in range(APPENDS):
+            await client.execute_command("MEMAPPEND", "cost", "user", f"message {number}")
+        calls: Any = await redis_client.info("commandstats")
+    counted = {name.removeprefix("cmdstat_"): figures["calls"] for name, figures in calls.items()}
+    assert counted.pop("evalsha") == APPENDS
+    sent = {name for name in counted if name not in ONLY_IN_SCRIPTS | {"info", "config|resetstat", "config"}}
+    assert not sent, f"the sidecar sent more than the script: {sent}"

