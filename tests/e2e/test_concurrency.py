@@ -27,7 +27,7 @@ def assert_ordered_like_each_writer(entries: list[Entry]) -> None:
 async def test_every_acknowledged_message_is_there_exactly_once(
     redis_url: str, redis_client: redis.asyncio.Redis, sidecar_process: StartSidecar, tmp_path: Path
 ) -> None:
-    """50 writers × 200 appends on one memory over two sidecars: each once, in each writer's order, totals exact."""
+    """50 writers with 200 appends on one memory over two sidecars: each once, in each writer's order, totals exact."""
     definitions = definitions_file(tmp_path, id="endless", max_tokens=None)
     urls = [sidecar_process(redis_url=redis_url, definitions=definitions).url for _ in range(2)]
     acknowledged = await write_all(urls, "endless:crowd", writers=WRITERS, appends=APPENDS)

@@ -1,0 +1,33 @@
+"""Writes the parts of the README that follow from the code. Run `python -m tests.docs` after changing a command.
+
+`tests/test_docs.py` checks that the README is what this would write.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from sidecar.commands.table import COMMANDS
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+
+_COMMANDS = re.compile(r"(<!-- commands: .*? -->\n).*?(<!-- end of commands -->)", re.DOTALL)
+
+
+def commands_table() -> str:
+    """Return the commands as a Markdown table."""
+    rows = ["| command | does |", "|---|---|"]
+    for command in COMMANDS.values():
+        syntax = f"{command.name} {command.syntax}".strip().replace("|", "\\|")
+        rows.append(f"| `{syntax}` | {command.summary} |")
+    return "\n".join(rows) + "\n"
+
+
+def with_tables(readme: str) -> str:
+    """Return the README with its generated parts as they should be."""
+    return _COMMANDS.sub(lambda found: found[1] + commands_table() + found[2], readme)
+
+
+if __name__ == "__main__":
+    README.write_text(with_tables(README.read_text()))
