@@ -14,7 +14,8 @@
     │   └── Uncertain               UNCERTAIN, sent, outcome unknown
     ├── EngineUnavailable           the flush engine (Temporal) cannot be reached; the outbox keeps the mark
     ├── FlushRefused                a commit that came too late or twice (never an error to the user)
-    └── ConfigurationError          start-up: every problem of the configuration at once
+    ├── ConfigurationError          start-up: every problem of the configuration at once
+    └── …                           of token counting, see `sidecar.tokens.problems`
 
 Exceptions take facts and build the text; `reply()` is the line that goes to the client, without the leading
 `-`. A breach of the Redis protocol is not here: odd bytes are forwarded and Redis itself answers them.

@@ -1,17 +1,15 @@
-"""The summarisers that a definition can name, behind the port `Summariser`.
+"""The extractive summariser behind the port `Summariser`.
 
-The work itself is in pure modules such as `sidecar.flush.extractive`; here it is only decided where it runs.
+The work itself is in the pure module `sidecar.flush.extractive`; here it is only decided where it runs.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Sequence
 
 from sidecar.flush.extractive import summarise
 from sidecar.memory.message import StoredMessage
-from sidecar.memory.ports import Summariser
 
 INLINE_CHARS = 2_000
 """Texts up to this, the earlier summary included, are summarised on the event loop: it takes 3 ms."""
@@ -41,6 +39,3 @@ class ExtractiveSummariser:
             if chars + len(earlier) <= INLINE_CHARS:
                 return summarise(earlier, messages, budget, count)
         return await asyncio.to_thread(summarise, earlier, messages, budget, count)
-
-
-SUMMARISERS: Mapping[str, Summariser] = MappingProxyType({"extractive": ExtractiveSummariser()})

@@ -8,11 +8,12 @@ comes back identifies itself, and tells the state of the connection:
     normal, MONITOR, RESP3 pub/sub the nonce                      error with the nonce
     not authenticated              -NOAUTH …                      comes
     user who may not ECHO          -NOPERM … 'echo' …             comes
+    loading, script running, …     -LOADING …, -BUSY …            comes
     subscribed on RESP2            -ERR Can't execute 'echo' …    comes
     inside MULTI                   +QUEUED                        comes, and makes EXEC fail
     CLIENT REPLY SKIP before it    nothing                        comes
 
-After a HELLO or RESET the fence also asks for the protocol, with a `HELLO` without arguments between the two.
+After a HELLO or RESET, a second fence also asks for the protocol, with a `HELLO` without arguments between the two.
 Everything in front of the fence is the client's and is passed on at once, apart from a tail that may be its beginning.
 """
 
@@ -24,6 +25,9 @@ from enum import Enum, auto
 
 MAX_ERROR_LINE_BYTES = 512
 """Longest error line that is taken for the fence's. Redis shortens the unknown name to 128 bytes."""
+
+MAX_TEXT_BEFORE_NAME = 65
+"""Most bytes of the error about the unknown command in front of its name; Redis has 22."""
 
 
 class Turn(Enum):
@@ -49,16 +53,17 @@ class Fence:
 
     Args:
         nonce: hexadecimal digits that nobody can guess, so that no payload can look like the fence.
-        ask_protocol: whether HELLO is part of it.
+        ask_protocol: whether HELLO is part of it. Only where ECHO is known to be answered: a refused ECHO could not be
+            told from a refused HELLO, nor from the client's own replies in front.
     """
 
     def __init__(self, nonce: bytes, *, ask_protocol: bool) -> None:
         hello = b"*1\r\n$5\r\nHELLO\r\n" if ask_protocol else b""
         size = len(nonce)
         self.request = b"*2\r\n$4\r\nECHO\r\n$%d\r\n%b\r\n%b*1\r\n$%d\r\n%b\r\n" % (size, nonce, hello, size, nonce)
-        self._nonce = nonce
+        self._asks = ask_protocol
         self._echo = b"$%d\r\n%b\r\n" % (size, nonce)
-        self._unknown = re.compile(rb"-[^\r\n]{0,64}%b[^\r\n]{0,%d}\r\n" % (nonce, MAX_ERROR_LINE_BYTES))
+        self._name = re.compile(rb"%b[^\r\n]{0,%d}\r\n" % (nonce, MAX_ERROR_LINE_BYTES))
         self._held = b""
 
     def receive(self, data: bytes) -> tuple[bytes, Passed | None, bytes]:
@@ -68,50 +73,77 @@ class Fence:
             The bytes for the client, the outcome if the fence is complete (else None), and the bytes behind it.
         """
         data = self._held + data if self._held else data
-        end = self._unknown.search(data)
-        if end is None:
+        unknown = self._find_unknown(data)
+        if unknown is None:
             safe = self._safe_length(data)
             self._held = data[safe:]
             return data[:safe], None, b""
         self._held = b""
-        start, passed = self._outcome(data, end.start())
-        return data[:start], passed, data[end.end() :]
+        start, end = unknown
+        before, passed = self._outcome(data[:start])
+        return before, passed, data[end:]
 
-    def _outcome(self, data: bytes, unknown: int) -> tuple[int, Passed]:
-        """Read what stands between the client's own bytes and the unknown command's error."""
-        echo = data.rfind(self._echo, 0, unknown)
+    def release(self) -> bytes:
+        """Return what is held of the client's own replies: Redis is gone, and the fence will not come."""
+        held, self._held = self._held, b""
+        return held[: self._echo_start(held)]
+
+    def _find_unknown(self, data: bytes) -> tuple[int, int] | None:
+        """Return where the error about the unknown command starts and ends."""
+        for named in self._name.finditer(data):
+            line = data.rfind(b"\n", max(named.start() - MAX_TEXT_BEFORE_NAME, 0), named.start()) + 1
+            if data.startswith(b"-", line) and named.start() - line < MAX_TEXT_BEFORE_NAME:
+                return line, named.end()
+        return None
+
+    def _outcome(self, data: bytes) -> tuple[bytes, Passed]:
+        """Take what stands in front of the unknown command's error apart: the client's own bytes, and the rest."""
+        echo = data.rfind(self._echo)
         if echo >= 0:
-            return echo, Passed(Turn.RUN, protocol=_protocol(data[echo:unknown]))
-        match = _REFUSALS.search(data, 0, unknown)
+            answer = data[echo + len(self._echo) :]
+            # Redis may have read the fence in two pieces and sent a push between them: that is the client's.
+            between = b"" if self._asks else answer
+            return data[:echo] + between, Passed(Turn.RUN, protocol=_protocol(answer))
+        match = _REFUSED.search(data, max(len(data) - _LONGEST_TAIL_BYTES, 0))
         if match is None:
-            return unknown, Passed(Turn.SILENT)
-        line = match[0][: match[0].index(b"\r\n")]
+            return data, Passed(Turn.SILENT)
+        line = match[0].removesuffix(b"\r\n")
         if line == b"+QUEUED":
-            return match.start(), Passed(Turn.IN_TRANSACTION)
-        return match.start(), Passed(Turn.REFUSED, refusal=line)
+            return data[: match.start()], Passed(Turn.IN_TRANSACTION)
+        return data[: match.start()], Passed(Turn.REFUSED, refusal=line)
 
     def _safe_length(self, data: bytes) -> int:
         """Return how many bytes cannot be part of the fence."""
+        # Not from the start: on a long value full of signs the search would take the square of its length.
+        tail = _TAIL.search(data, max(len(data) - _LONGEST_TAIL_BYTES, 0))
+        return min(self._echo_start(data), tail.start() if tail else len(data))
+
+    def _echo_start(self, data: bytes) -> int:
+        """Return where the echoed nonce begins, be it only its first bytes at the end."""
         echo = data.find(self._echo)
         if echo >= 0:
             return echo
-        tail = _TAIL.search(data)
-        safe = tail.start() if tail else len(data)
         for length in range(min(len(self._echo) - 1, len(data)), 0, -1):
             if data.endswith(self._echo[:length]):
-                return min(safe, len(data) - length)
-        return safe
+                return len(data) - length
+        return len(data)
 
 
+_TEXT = rb"[^\r\n]{0,%d}" % MAX_ERROR_LINE_BYTES
 _REFUSAL_LINE = (
-    rb"(?:-NOAUTH[^\r\n]*"
-    rb"|-NOPERM[^\r\n]*'(?:echo|hello)'[^\r\n]*"
-    rb"|-ERR Can't execute '(?:echo|hello)'[^\r\n]*"
-    rb"|\+QUEUED)\r\n"
+    rb"(?:-(?:NOAUTH|LOADING|MASTERDOWN|BUSY)"
+    + _TEXT
+    + rb"|-NOPERM"
+    + _TEXT
+    + rb"'echo'"
+    + _TEXT
+    + rb"|-ERR Can't execute 'echo'"
+    + _TEXT
+    + rb"|\+QUEUED)\r\n"
 )
-_REFUSALS = re.compile(_REFUSAL_LINE + rb"(?:" + _REFUSAL_LINE + rb")?\Z")
-_PARTIAL_LINE = rb"(?:[-+][^\r\n]{0,%d}\r?)?" % MAX_ERROR_LINE_BYTES
-_TAIL = re.compile(rb"(?:" + _REFUSAL_LINE + rb"){0,2}" + _PARTIAL_LINE + rb"\Z")
+_REFUSED = re.compile(_REFUSAL_LINE + rb"\Z")
+_TAIL = re.compile(rb"(?:" + _REFUSAL_LINE + rb")?(?:[-+]" + _TEXT + rb"\r?)?\Z")
+_LONGEST_TAIL_BYTES = 3 * MAX_ERROR_LINE_BYTES + 100
 
 
 def _protocol(answer: bytes) -> int | None:

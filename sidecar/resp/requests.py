@@ -12,7 +12,7 @@ whole, under `MAX_REQUEST_BYTES` and `MAX_REQUEST_ARGUMENTS`. This module does n
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -29,6 +29,10 @@ MAX_LINE_BYTES = 64 * 1024
 
 MAX_COUNT = 2**31 - 1
 """Redis's limit for the number of arguments; above it, it answers an error and closes."""
+
+MAX_HELD_COUNT = 1024 * 1024
+"""A count above it is handed on before the name is known: Redis before 7.0 refuses it at once, and nothing of ours is
+that long."""
 
 MAX_CLIENT_ARGUMENT_BYTES = 64
 """CLIENT is held back only while its arguments are this short, which those of CLIENT REPLY are."""
@@ -77,6 +81,7 @@ Frame = Forward | Own | Oversized
 _PROTOCOL_NAMES = frozenset({b"HELLO", b"RESET"})
 _REPLICATION_NAMES = frozenset({b"SYNC", b"PSYNC"})
 _REPLY_HINTS = {b"OFF": Hint.REPLIES_OFF, b"ON": Hint.REPLIES_ON, b"SKIP": Hint.REPLY_SKIPPED}
+_WATCHED_NAMES = _PROTOCOL_NAMES | _REPLICATION_NAMES | {b"CLIENT"}
 _LONGEST_WATCHED_NAME = 16
 
 
@@ -87,8 +92,9 @@ class RequestFramer:
         own: upper-case names of the commands that are ours.
     """
 
-    def __init__(self, own: Container[bytes]) -> None:
+    def __init__(self, own: Collection[bytes]) -> None:
         self._own = own
+        self._watched = frozenset(own) | _WATCHED_NAMES
         self._held = bytearray()
         self._need = 0  # do not look again before this many bytes are held: keeps large requests linear
         self._raw = False
@@ -131,7 +137,7 @@ class RequestFramer:
                 after = self._pass_over(data, position)
             elif self._collected is not None:
                 after, frame = self._collect(data, position, self._collected)
-            else:
+            elif (after := self._pass_whole(data, position)) == position:
                 after, frame, hint = self._begin(data, position)
                 if (frame or self._collected) and position > start:
                     frames.append(Forward(data[start:position]))
@@ -148,8 +154,35 @@ class RequestFramer:
         if self._raw:
             position = end
         if position > start:
-            frames.append(Forward(data[start:position]))
+            # Redis saw nothing of a dropped request, so it gets a header for the argument that it shall refuse.
+            header = b"*1\r\n" if self._dropping else b""
+            frames.append(Forward(header + data[start:position]))
         return position
+
+    def _pass_whole(self, data: bytes, position: int) -> int:
+        """Step over whole requests that are Redis's and that we need not look at.
+
+        `_begin` and `_pass_over` could do it too, one step at a time; nearly all forwarded traffic takes this way,
+        which costs a fifth less.
+        """
+        end, watched = len(data), self._watched
+        while True:
+            match = _START.match(data, position)
+            if match is None:
+                return position
+            after = match.end()
+            length = int(match[2])
+            if length <= _LONGEST_WATCHED_NAME and data[after : after + length].upper() in watched:
+                return position
+            after += length + 2
+            for _ in range(int(match[1]) - 1):
+                match = _BULK.match(data, after)
+                if match is None:
+                    return position
+                after = match.end() + int(match[1]) + 2
+            if after >= end:
+                return after if after == end else position
+            position = after
 
     def _begin(self, data: bytes, position: int) -> tuple[int, Frame | None, Hint | None]:
         """Look at the start of a request; return how far it was understood."""
@@ -158,9 +191,8 @@ class RequestFramer:
         if match is None:
             return self._begin_oddly(data, position)
         count, length, after = int(match[1]), int(match[2]), match.end()
-        if count > MAX_COUNT:
-            self._raw = True
-            return position, None, None
+        if count > MAX_HELD_COUNT:
+            return self._begin_endless(count, position, match.start(2) - 1)
         name = b""
         if length <= _LONGEST_WATCHED_NAME:
             name = data[after : after + length].upper()
@@ -183,8 +215,18 @@ class RequestFramer:
         match = _COUNT.match(data, position)
         if match is not None and int(match[1]) <= 0:
             return match.end(), None, None  # Redis consumes it without a word
+        if match is not None and int(match[1]) > MAX_HELD_COUNT:
+            return self._begin_endless(int(match[1]), position, match.end())
         self._raw = not _may_become_valid(data, position if match is None else match.end())
         return position, None, None
+
+    def _begin_endless(self, count: int, position: int, after: int) -> tuple[int, Frame | None, Hint | None]:
+        """Handle a count that is too large for us, and perhaps for Redis, which then answers without waiting."""
+        if count > MAX_COUNT:
+            self._raw = True
+            return position, None, None
+        self._left = count
+        return after, None, None
 
     def _inline(self, data: bytes, position: int) -> tuple[int, Frame | None, Hint | None]:
         newline = data.find(b"\n", position)

@@ -24,7 +24,6 @@ class UnknownModel(MemsidecarError, ValueError):
     def __init__(self, model: str, shipped: tuple[str, ...]) -> None:
         super().__init__(
             f"no vocabulary is known for the model {model!r}; set `encoding:` to one of {', '.join(shipped)}"
-            " (and `calibration:` for a model of another vendor)"
         )
 
 

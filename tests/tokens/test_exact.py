@@ -35,8 +35,19 @@ def test_it_counts_what_tiktoken_encodes(encoding: str, text: str) -> None:
         "a" * SLICE_CHARS + " " * SLICE_CHARS + "b",
         " " * (BLANK_RUN_CHARS + 1) + "x",
         "x\n" + "\t" * (BLANK_RUN_CHARS + 7) + "\u00e9 y",
+        "x\n" + "\t" * (BLANK_RUN_CHARS + 7),
     ],
-    ids=["english", "japanese", "one word", "stops", "line ends", "word and blanks", "blanks", "tabs"],
+    ids=[
+        "english",
+        "japanese",
+        "one word",
+        "stops",
+        "line ends",
+        "word and blanks",
+        "blanks",
+        "tabs",
+        "tabs at the end",
+    ],
 )
 def test_large_texts(encoding: str, text: str) -> None:
     """A text that is counted in slices, or with a run of blanks apart, has the count of the whole."""

@@ -22,8 +22,7 @@ from sidecar.tokens.problems import (
     [
         (
             UnknownModel("m", ("a", "b")),
-            "no vocabulary is known for the model 'm'; set `encoding:` to one of a, b"
-            " (and `calibration:` for a model of another vendor)",
+            "no vocabulary is known for the model 'm'; set `encoding:` to one of a, b",
         ),
         (UnknownEncoding("e", ("a", "b")), "no vocabulary 'e' is shipped; set `encoding:` to one of a, b"),
         (
