@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
 READY_LIMIT_S = 1.0
 """A kubelet gives a probe one second by default; Redis answers a PING in less than a millisecond."""
+
+CANCEL_AGAIN_S = 0.2
+"""A cancelled task ends within milliseconds, unless the cancellation was swallowed."""
 
 log = structlog.get_logger(__name__)
 
@@ -151,9 +154,7 @@ class _Sidecar:
             await self._multiplexer.drained(1.0)
             await self._service.close()
             await self._engine.close()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _end(tasks)
             await self._client.aclose()
             await self._http.close()
 
@@ -187,6 +188,19 @@ class _Sidecar:
         except UpstreamError as problem:
             return str(problem)
         return None
+
+
+async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended.
+
+    Once is not enough: on Python 3.11 `asyncio.wait_for`, through which redis-py sends every command, can swallow a
+    cancellation (python/cpython#86296), and the task would run on for ever.
+    """
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=CANCEL_AGAIN_S)
 
 
 def _redis_client(settings: Settings) -> redis.asyncio.Redis:

@@ -63,7 +63,7 @@ ONLY_IN: dict[str, set[str]] = {
     "gigatoken": {"tokens"},
     "temporalio": {"temporal"},
     "socket": {"net", "app", "dev"},
-    "uvloop": {"net", "app", "dev"},
+    "uvloop": {"net", "app", "cli", "dev"},
     "sidecar.config": {"config", "app", "cli", "dev"},
 }
 

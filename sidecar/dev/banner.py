@@ -42,10 +42,11 @@ def lines_to_paste(plan: DevPlan, *, redis_cli: str) -> list[str]:
     """Return shell commands that show the sidecar at work."""
     cli = f"{redis_cli} -p {plan.port}"
     return [
-        f"{cli} MEMAPPEND default:demo user 'My name is Ada.' assistant 'Hello Ada!'",
-        f"{cli} MEMREAD default:demo TOKENS 1000",
-        f"{cli} MEMINFO default:demo",
-        f"{cli} SET greeting hello",
+        f'{cli} MEMAPPEND chat:42 user "Where is my parcel?" assistant "It left Rotterdam at 14:05."',
+        f"{cli} MEMREAD chat:42 TOKENS 2000",
+        f"{cli} MEMFLUSH chat:42 FORCE WAIT 10000",
+        f"{cli} MEMINFO chat:42",
+        f"{cli} SET plain works",
     ]
 
 

@@ -26,7 +26,7 @@ SIDECAR_STOP_LIMIT_S = 20.0
 """The sidecar lets running commands finish first; it has a shorter limit of its own."""
 
 WORKER_STOP_LIMIT_S = 30.0
-"""The worker gives running activities 20 s to finish; then it ends by itself."""
+"""The worker gives running steps 20 s to finish, and ends by itself after 25 s at the latest."""
 
 WORKER_READY_LINE = "worker ready"
 """What the worker prints once it polls. It listens nowhere, so there is no port to ask."""

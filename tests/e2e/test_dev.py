@@ -89,15 +89,15 @@ async def test_everything_works_and_stops(children: Children, tmp_path: Path, te
     assert f"Sidecar   {LOOPBACK}:{dev.port}" in shown
     assert "by Temporal, on the worker" in shown
     assert f"http://{LOOPBACK}:{dev.metrics_port}/metrics" in shown
-    assert f"-p {dev.port} MEMAPPEND default:demo" in shown
+    assert f"-p {dev.port} MEMAPPEND chat:42" in shown
     with dev.client() as client:
         assert client.set("greeting", "hello")
         assert client.get("greeting") == "hello"
-        appended = run(client, "MEMAPPEND", "default:demo", "user", "My name is Ada.", "assistant", "Hello Ada!")
+        appended = run(client, "MEMAPPEND", "chat:42", "user", "My name is Ada.", "assistant", "Hello Ada!")
         assert appended["appended"] == 2
-        contents = [message["content"] for message in run(client, "MEMREAD", "default:demo")["messages"]]
+        contents = [message["content"] for message in run(client, "MEMREAD", "chat:42")["messages"]]
         assert contents == ["My name is Ada.", "Hello Ada!"]
-        assert run(client, "MEMFLUSH", "default:demo", "FORCE", "WAIT", "20000")["status"] == "done"
+        assert run(client, "MEMFLUSH", "chat:42", "FORCE", "WAIT", "20000")["status"] == "done"
     dev.interrupt()
     assert dev.wait(EXIT_LIMIT_S) == 0
     assert dev.tail()[-1] == "Everything has stopped."
@@ -112,7 +112,7 @@ async def test_data_is_kept(children: Children, tmp_path: Path, temporal_program
     dev = children.add(Dev(tmp_path, "--data", str(tmp_path / "data")))
     with dev.client() as client:
         client.set("greeting", "hello")
-        run(client, "MEMAPPEND", "default:demo", "user", "My name is Ada.")
+        run(client, "MEMAPPEND", "chat:42", "user", "My name is Ada.")
     dev.terminate()
     assert dev.wait(EXIT_LIMIT_S) == 0
     assert dev.tail()[-1] == f"Everything has stopped. The data is kept in {tmp_path / 'data'}."
@@ -120,7 +120,7 @@ async def test_data_is_kept(children: Children, tmp_path: Path, temporal_program
     dev.start()
     with dev.client() as client:
         assert client.get("greeting") == "hello"
-        messages = run(client, "MEMREAD", "default:demo")["messages"]
+        messages = run(client, "MEMREAD", "chat:42")["messages"]
         assert [message["content"] for message in messages] == ["My name is Ada."]
 
 
@@ -138,8 +138,8 @@ async def test_the_local_engine(children: Children, tmp_path: Path) -> None:
     assert dev.programs().keys() == {"redis", "sidecar"}
     assert dev.has_printed("by the sidecar itself (local engine)")
     with dev.client() as client:
-        run(client, "MEMAPPEND", "default:demo", "user", "hi")
-        assert run(client, "MEMFLUSH", "default:demo", "FORCE", "WAIT", "20000")["status"] == "done"
+        run(client, "MEMAPPEND", "chat:42", "user", "hi")
+        assert run(client, "MEMFLUSH", "chat:42", "FORCE", "WAIT", "20000")["status"] == "done"
 
 
 async def test_a_redis_of_ones_own(children: Children, tmp_path: Path, redis_url: str) -> None:
