@@ -137,8 +137,8 @@ class EngineUnavailable(MemsidecarError):
 class FlushRefused(MemsidecarError):
     """A flush step found that the memory has moved on (cleared, or another flush took over).
 
-    `reason` is `stale-epoch` (the content was replaced), `stale-fence` (a later flush began) or
-    `lost-plan` (the staged plan has expired). Nothing was changed.
+    `reason` is `stale-epoch` (the content was replaced), `stale-fence` (a later flush began), `lost-plan` (the staged
+    plan has expired) or `stale-plan` (somebody edited the stream itself). Nothing was changed.
     """
 
     def __init__(self, reason: str) -> None:

@@ -8,7 +8,7 @@ imports tiktoken or gigatoken.
 
 from __future__ import annotations
 
-from sidecar.tokens.counter import LARGE_TEXT_BYTES, Counter, Engine, load_counter
+from sidecar.tokens.counter import Counter, Engine, load_counter
 from sidecar.tokens.models import encoding_for_model
 from sidecar.tokens.problems import (
     BrokenVocabulary,
@@ -21,7 +21,6 @@ from sidecar.tokens.vocabulary import ENCODINGS
 
 __all__ = [
     "ENCODINGS",
-    "LARGE_TEXT_BYTES",
     "BrokenVocabulary",
     "Counter",
     "Engine",

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from structlog.testing import capture_logs
 
 from sidecar.memory.ports import TextCounter
-from sidecar.tokens.counter import LARGE_TEXT_BYTES, Engine, checked, choose, load_counter
+from sidecar.tokens.counter import Engine, checked, choose, load_counter
 from sidecar.tokens.exact import TiktokenCounter
 from sidecar.tokens.problems import FastEngineUnavailable, UnknownEncoding
 from sidecar.tokens.selfcheck import CASES
@@ -111,8 +111,3 @@ def test_an_engine_asked_for_by_name_must_be_right() -> None:
     """Asked for by name, an engine with a wrong count is an error that says what to do."""
     with pytest.raises(FastEngineUnavailable, match=r"counts differently.*set the engine to auto or tiktoken"):
         checked(OffByOne(CASES[3][0]))
-
-
-def test_large_is_what_the_design_says() -> None:
-    """Texts above 64 KiB are the ones to count in a thread."""
-    assert LARGE_TEXT_BYTES == 65536

@@ -14,12 +14,12 @@
 --   'not-due'  messages, tokens: not above a threshold, the mark was taken out of the outbox
 --   'empty'    there is no memory, or nothing in it; the mark was taken out of the outbox
 --
--- Atomic because the snapshot (epoch, last id, totals) must be of one moment, because two runs that begin at once
--- must not both get the lease, and because between "not above the threshold" and the removal of the mark no
--- append may cross the threshold.
+-- Atomic because the snapshot (epoch, last id, totals) must be of one moment, because two runs that begin at
+-- once must not both get the lease, and because between "not above the threshold" and the removal of the mark
+-- no append may cross the threshold.
 --
--- The TTL of the memory stays as it is: only bookkeeping is written here, into a hash that exists and keeps its
--- TTL. If begin extended it, a flush that fails and is tried again would keep an abandoned memory for ever.
+-- The TTL of the memory stays as it is: only bookkeeping is written here, into a hash that exists and keeps
+-- its TTL. If begin extended it, a flush that fails again and again would keep an abandoned memory for ever.
 
 local RECORD = {'last_run', 'last_status', 'last_strategy', 'last_error', 'last_removed', 'last_freed',
   'last_duration', 'last_summary_tokens', 'messages', 'tokens'}
@@ -28,7 +28,8 @@ local meta, log, due = KEYS[1], KEYS[2], KEYS[3]
 local run, lease_ms, force, name = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1', ARGV[6]
 local threshold_tokens, threshold_messages = tonumber(ARGV[4]), tonumber(ARGV[5])
 
-local state = redis.call('HMGET', meta, 'epoch', 'messages', 'tokens', 'summary_tokens', 'generation', 'fence',
+local state = redis.call('HMGET', meta, 'epoch', 'messages', 'tokens', 'summary_tokens', 'generation',
+'fence',
   'flush_run', 'flush_until', 'last_run')
 local epoch, holder, held_until, last_run = state[1], state[7], tonumber(state[8] or 0), state[9]
 local messages, tokens = tonumber(state[2] or 0), tonumber(state[3] or 0)

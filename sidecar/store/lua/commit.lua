@@ -17,14 +17,16 @@
 -- With the last four nothing was changed.
 --
 -- Atomic because readers must see either the messages or the summary that stands for them, because the totals
--- must be those of the log at any moment, and because no append may come between the look at the threshold and
--- the removal of the mark.
+-- must be those of the log at any moment, and because no append may come between the look at the threshold
+-- and the removal of the mark.
 --
--- Why exactly the planned messages go: the plan names entries up to the last id of the snapshot, and Redis never
--- adds an entry at or below a stream's last id. So a planned range can hold nothing that was not planned. It
--- could hold less only if somebody removed entries by hand, past the fence. That shows in the length of the
--- stream (XLEN is O(1)): it must be the stored total, corrected by what the plan already found to be wrong with
--- it. Everything is read, checked and computed before the first write, so that no error leaves half a commit.
+-- Why exactly the planned messages go: the plan names entries up to the last id of the snapshot, and Redis
+-- never adds an entry at or below a stream's last id. So a planned range can hold nothing that was not
+-- planned. It could hold less only if somebody removed entries by hand, past the fence. That shows in the
+-- length of the stream (XLEN is O(1)): it must be the stored total, corrected by what the plan already found
+-- to be wrong with it. (Who removes one and adds another by hand passes this check; then the messages that are
+-- there are counted, and the next plan finds the tokens to be wrong.) Everything is read and checked before
+-- the first write, so that no error leaves half a commit.
 
 local RECORD = {'last_run', 'last_status', 'last_strategy', 'last_error', 'last_removed', 'last_freed',
   'last_duration', 'last_summary_tokens', 'messages', 'tokens'}
@@ -96,12 +98,10 @@ end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-messages = length - plan.removed
 tokens = tokens + plan.drift_tokens - plan.freed_tokens
 local fields = {
-  'messages', messages, 'tokens', tokens,
-  'last_run', run, 'last_status', 'done', 'last_strategy', plan.strategy, 'last_flush', string.format('%.0f', now),
-  'last_removed', plan.removed, 'last_freed', plan.freed_tokens,
+  'tokens', tokens, 'last_run', run, 'last_status', 'done', 'last_strategy', plan.strategy,
+  'last_flush', string.format('%.0f', now), 'last_freed', plan.freed_tokens,
   'last_duration', string.format('%.0f', math.max(0, now - begun)), 'last_summary_tokens', 0,
 }
 local gone = {'flush_run', 'flush_until', 'last_error'}
@@ -142,6 +142,10 @@ for _, range in ipairs(ranges) do
   end
 end
 
+messages = redis.call('XLEN', log)
+set('messages', messages)
+set('last_removed', length - messages)
+
 redis.call('HDEL', meta, unpack(gone))
 redis.call('HSET', meta, unpack(fields))
 redis.call('DEL', work)
@@ -152,9 +156,9 @@ if marked and not again then
   -- Below the threshold, or only protected messages are left: the next append above it marks anew.
   redis.call('ZREM', due, name)
 end
-if ttl > 0 then
-  redis.call('PEXPIRE', log, ttl)
-  redis.call('PEXPIRE', meta, ttl)
-  redis.call('PEXPIRE', keep, ttl)
+if ttl > 0 then -- one moment for all of them, as in the append
+  redis.call('PEXPIREAT', log, now + ttl)
+  redis.call('PEXPIREAT', meta, now + ttl)
+  redis.call('PEXPIREAT', keep, now + ttl)
 end
 return answer('committed', again)

@@ -5,12 +5,12 @@
 --       2 end of the range, inclusive
 --       3 most messages of the page
 --       4 most bytes of messages to look at; the page ends with the step that passes it
--- Returns an array: the id to go on after, or '' when the range is exhausted; then for each message its id, role,
--- tokens, and its other fields as JSON, or '' where these cannot hold a tool call.
+-- Returns an array: the id to go on after, or '' when the range is exhausted; then for each message its id,
+-- role, tokens, and its other fields as JSON, or '' where these cannot hold a tool call.
 --
--- A script not for atomicity (a page is a snapshot of its own; ids up to the end of the range never change under
--- a flush that holds the fence) but because the texts, nearly all of the bytes, stay on the server. It reads in
--- steps of STEP entries, so that large messages neither fill Lua's memory nor hold Redis for long.
+-- A script not for atomicity (a page is a snapshot of its own; ids up to the end of the range never change
+-- under a flush that holds the fence) but because the texts, nearly all of the bytes, stay on the server. It
+-- reads in steps of STEP entries, so that large messages neither fill Lua's memory nor hold Redis for long.
 
 local STEP = 50
 

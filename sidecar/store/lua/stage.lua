@@ -13,9 +13,9 @@
 --   'lost-plan'    the plan that the summary belongs to has expired
 -- With the last three nothing was changed.
 --
--- Atomic because a run that was overtaken while it worked must not overwrite the work of the one that took over.
--- A run's first plan is final, because a summary must be that of the messages which the commit removes, and a
--- step that is executed twice could plan differently (another process, another configuration).
+-- Atomic because a run that was overtaken while it worked must not overwrite the work of the one that took
+-- over. A run's first plan is final, because a summary must be that of the messages which the commit removes,
+-- and a step that is executed twice could plan differently (another process, another configuration).
 
 local meta, work = KEYS[1], KEYS[2]
 local run, kept_ms, kind, value, tokens = ARGV[1], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
