@@ -92,9 +92,10 @@ def _with(*groups: tuple[Callable[..., Any], ...]) -> Callable[..., Any]:
 @cli.command()
 @_with(_SERVING, _SHARED)
 def serve(**options: Any) -> None:
-    """Run the sidecar: a proxy in front of Redis that answers the MEM commands.
+    """Run the sidecar.
 
-    Every option can also be set in the environment, as MEMSIDECAR_REDIS_URL and so on.
+    It is a proxy in front of Redis that answers the MEM commands. Every option can also be set in the environment, as
+    MEMSIDECAR_REDIS_URL and so on; the README lists the settings that are rarely changed and have no option.
     """
     from sidecar import app
     from sidecar.config.settings import load_settings
@@ -108,7 +109,10 @@ def serve(**options: Any) -> None:
 @cli.command()
 @_with(_SHARED)
 def worker(**options: Any) -> None:
-    """Run the Temporal worker, which executes the flushes that sidecars start."""
+    """Run the Temporal worker.
+
+    It executes the flushes that sidecars with the engine `temporal` start.
+    """
     from sidecar import app
     from sidecar.config.settings import load_settings
     from sidecar.logs import set_up_logs
@@ -121,7 +125,10 @@ def worker(**options: Any) -> None:
 @cli.command()
 @_with(_SERVING, _SHARED)
 def check(**options: Any) -> None:
-    """Read the configuration and say what is wrong with it, all of it at once."""
+    """Say what is wrong with the configuration.
+
+    Reads the settings and the definitions, and shows every problem at once. Connects to nothing.
+    """
     from sidecar.config.settings import load_settings
 
     settings, definitions = load_settings(**options)
@@ -146,7 +153,10 @@ def check(**options: Any) -> None:
     "--definitions", "config", metavar="FILE", type=click.Path(path_type=Path), help="Memory definitions (YAML)."
 )
 def dev(**options: Any) -> None:
-    """Run all of it on this machine: Redis, Temporal, the sidecar and its worker. Ctrl-C stops everything."""
+    """Run everything on this machine.
+
+    Starts a Redis, a Temporal server, the sidecar and its worker, and shows where they are. Ctrl-C stops all of it.
+    """
     import asyncio
 
     from sidecar.config.settings import load_settings

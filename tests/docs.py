@@ -9,9 +9,11 @@ import re
 from pathlib import Path
 
 from sidecar.commands.table import COMMANDS
+from sidecar.config.settings import PREFIX, Settings
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 
+_SETTINGS = re.compile(r"(<!-- settings: .*? -->\n).*?(<!-- end of settings -->)", re.DOTALL)
 _COMMANDS = re.compile(r"(<!-- commands: .*? -->\n).*?(<!-- end of commands -->)", re.DOTALL)
 
 
@@ -24,9 +26,19 @@ def commands_table() -> str:
     return "\n".join(rows) + "\n"
 
 
+def settings_table() -> str:
+    """Return the settings as a Markdown table."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default is None else f"`{field.default}`"
+        rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
 def with_tables(readme: str) -> str:
     """Return the README with its generated parts as they should be."""
-    return _COMMANDS.sub(lambda found: found[1] + commands_table() + found[2], readme)
+    readme = _COMMANDS.sub(lambda found: found[1] + commands_table() + found[2], readme)
+    return _SETTINGS.sub(lambda found: found[1] + settings_table() + found[2], readme)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,14 @@ import yaml
 
 from sidecar.cli import cli
 from sidecar.config.definitions import DefinitionsFile
-from tests.docs import README, commands_table, with_tables
+from tests.docs import README, commands_table, settings_table, with_tables
 
 
-def test_the_command_table_of_the_readme_is_that_of_the_code() -> None:
-    """The README's table is what `python -m tests.docs` writes."""
+def test_the_tables_of_the_readme_are_those_of_the_code() -> None:
+    """The README's tables of commands and settings are what `python -m tests.docs` writes."""
     readme = README.read_text()
     assert commands_table() in readme
+    assert settings_table() in readme
     assert with_tables(readme) == readme
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from sidecar.config.durations import parse_duration
 from sidecar.errors import ConfigurationError
@@ -39,6 +39,11 @@ def _one_of(value: str, known: tuple[str, ...], what: str) -> str:
     if value not in known:
         raise ValueError(f"'{value}' is no {what}; use one of {', '.join(known)}")
     return value
+
+
+def _known_model(name: str) -> str:
+    encoding_for_model(name)  # raises ValueError where tiktoken does not know it
+    return name
 
 
 def _identifier(value: str) -> str:
@@ -78,7 +83,9 @@ class DefinitionModel(BaseModel):
     id: Annotated[str, BeforeValidator(lambda value: _identifier(str(value)))]
     description: str = ""
     encoding: Annotated[str, BeforeValidator(lambda value: _one_of(value, ENCODINGS, "encoding"))] | None = None
-    model: str | None = Field(default=None, description="A model's name, from which the encoding follows.")
+    model: Annotated[str, AfterValidator(_known_model)] | None = Field(
+        default=None, description="A model's name, from which the encoding follows."
+    )
     max_tokens: int | None = Field(default=128_000, ge=1, le=MAX_LIMIT)
     max_messages: int | None = Field(default=None, ge=1, le=MAX_LIMIT)
     ttl: Annotated[int | None, BeforeValidator(_duration)] = Field(
@@ -92,8 +99,6 @@ class DefinitionModel(BaseModel):
     def _one_source_of_encoding(self) -> DefinitionModel:
         if self.encoding is not None and self.model is not None:
             raise ValueError("give either encoding or model, not both")
-        if self.model is not None:
-            encoding_for_model(self.model)  # raises ValueError for a model that is not known
         limit = self.max_tokens
         if limit is not None and self.flush.strategy == "hybrid_summary":
             room = int(limit * self.flush.target)
