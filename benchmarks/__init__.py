@@ -1,0 +1,7 @@
+"""Measures memsidecar against the same work on Redis directly: `make bench`, described in README.md beside this file.
+
+Reading order: `scenario` (what is measured), `append`, `read`, `forward`, `ceiling` (the scenarios), `stage` (the
+servers), `client` and `generator` (the load), `harness` (the rounds), `results` and `tables` (what comes out).
+"""
+
+from __future__ import annotations

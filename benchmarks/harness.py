@@ -1,0 +1,139 @@
+"""Runs cases: every round measures all contenders one after the other, so that a slow minute hits all of them.
+
+The counterparts are the scenarios, which say what there is to measure, and `__main__`, which asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Literal, Protocol
+
+from benchmarks.append import append_cases
+from benchmarks.ceiling import ceiling_cases
+from benchmarks.facts import facts
+from benchmarks.forward import forward_cases
+from benchmarks.read import read_cases
+from benchmarks.redis_benchmark import maybe_find_redis_benchmark
+from benchmarks.results import CaseResult, ContenderResult, Report
+from benchmarks.scenario import Case
+from benchmarks.stage import Stage
+from sidecar.dev.problems import ProgramMissing
+
+GeneratorChoice = Literal["auto", "own", "redis-benchmark"]
+
+SCENARIOS = {
+    "ceiling": "the load generator's own limit: PING to Redis",
+    "append": "MEMAPPEND against the same script on Redis, and against RPUSH",
+    "read": "MEMREAD within a budget of tokens, from 1,000 and from 100,000 messages",
+    "forward": "SET, GET, RPUSH through the sidecar, straight to Redis, and through HAProxy where it is installed",
+}
+"""What there is to run, in this order."""
+
+MAX_WARM_UP_S = 0.5
+"""Connections, caches and the tokenizer's memory of words are warm after that."""
+
+WARM_UP_SHARE = 0.25
+"""Of the measurement, where that is short."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to run.
+
+    Args:
+        scenarios: names of `SCENARIOS`.
+        rounds: how often each contender is measured.
+        seconds: length of a measurement.
+        generator: who generates the load of `forward`; `auto` is our own and, where it is installed,
+            redis-benchmark too.
+    """
+
+    scenarios: Sequence[str]
+    rounds: int
+    seconds: float
+    generator: GeneratorChoice = "auto"
+
+    @property
+    def warm_up_s(self) -> float:
+        """How long a load runs before it is measured."""
+        return min(self.seconds * WARM_UP_SHARE, MAX_WARM_UP_S)
+
+
+class Progress(Protocol):
+    """Who is told how far a run has come."""
+
+    def begin(self, measurements: int) -> None:
+        """Take the number of measurements to come."""
+        ...
+
+    def case(self, name: str) -> None:
+        """Take the name of the case that begins."""
+        ...
+
+    def advance(self) -> None:
+        """Take note that a measurement is done."""
+        ...
+
+
+def run(options: Options, progress: Progress) -> Report:
+    """Start the servers, run the scenarios, stop the servers.
+
+    Raises:
+        DevProblem: a server is missing or does not start.
+        LoadFailed: a server did not answer as expected.
+    """
+    begun = monotonic()
+    tool = _tool(options.generator)
+    with Stage() as stage:
+        known = facts(stage)
+        cases = [case for name in SCENARIOS if name in options.scenarios for case in _cases(stage, name, options, tool)]
+        progress.begin(sum(len(case.contenders) for case in cases) * options.rounds)
+        results = [_run_case(case, options, progress) for case in cases]
+    parameters: dict[str, object] = {
+        "scenarios": list(options.scenarios),
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "warm_up_seconds": options.warm_up_s,
+        "generator": options.generator,
+        "redis_benchmark": tool is not None,
+    }
+    return Report(known, parameters, results, round(monotonic() - begun, 1))
+
+
+def _tool(choice: GeneratorChoice) -> Path | None:
+    if choice == "own":
+        return None
+    tool = maybe_find_redis_benchmark()
+    if tool is None and choice == "redis-benchmark":
+        raise ProgramMissing(
+            "redis-benchmark",
+            searched=["on PATH"],
+            remedy="install it (Debian: redis-tools; macOS: redis), or use --generator own",
+        )
+    return tool
+
+
+def _cases(stage: Stage, scenario: str, options: Options, tool: Path | None) -> list[Case]:
+    of: dict[str, Callable[[], list[Case]]] = {
+        "ceiling": lambda: list(ceiling_cases(stage)),
+        "append": lambda: list(append_cases(stage)),
+        "read": lambda: list(read_cases(stage)),
+        "forward": lambda: list(forward_cases(stage, own=options.generator != "redis-benchmark", tool=tool)),
+    }
+    return of[scenario]()
+
+
+def _run_case(case: Case, options: Options, progress: Progress) -> CaseResult:
+    progress.case(f"{case.scenario}: {case.name}")
+    case.set_up()
+    meters = [contender.ready() for contender in case.contenders]
+    results = [ContenderResult(contender.name, []) for contender in case.contenders]
+    for _ in range(options.rounds):
+        for meter, result in zip(meters, results, strict=True):
+            case.prepare()
+            result.rounds.append(meter.measure(seconds=options.seconds, warm_up_s=options.warm_up_s))
+            progress.advance()
+    return CaseResult(case, results)

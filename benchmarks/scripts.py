@@ -1,0 +1,85 @@
+"""The script calls that memsidecar sends to Redis, as requests that anybody can send.
+
+They are not written down here a second time: the sidecar's own store builds them, and a pipe that leads nowhere writes
+them down. So "the same script with the same arguments" stays true when a script gets another argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import redis
+
+from benchmarks.load import NUMBER, pack
+from sidecar.memory.addressing import Memory
+from sidecar.memory.message import Message, count_message
+from sidecar.store import scripts
+from sidecar.store.memory_store import MemoryStore
+from sidecar.store.pipe import Argument, Reply
+from sidecar.tokens.counter import load_counter
+
+
+class ScriptCalls:
+    """Builds EVALSHA requests. The scripts must be loaded before they are sent; see `load_scripts`.
+
+    Args:
+        connection: who sends them. To the script every connection is a sidecar of its own, because it wants the
+            numbers of one sidecar in order.
+    """
+
+    def __init__(self, connection: int) -> None:
+        self._pipe = _Notebook()
+        self._store = MemoryStore(pipe=self._pipe, sidecar_id=f"{connection:012x}", on_due=lambda _: None)
+
+    def append(self, memory: Memory, role: str, text: str) -> bytes:
+        """Return the request that stores one message, with its exact count of tokens and a `NUMBER`."""
+        definition = memory.definition
+        message = Message(role, text)
+        tokens = count_message(message, definition, load_counter(definition.encoding).count)
+        self._store.append(memory, [message], [tokens], definition.encoding, lambda _: None)
+        return self._pipe.request(number_at=1)
+
+    def read(self, memory: Memory, tokens: int) -> bytes:
+        """Return the request that reads what fits into `tokens`, and leaves the life time alone."""
+        self._store.read(
+            memory, tokens=tokens, most=None, since=None, with_summary=True, touch=False, done=lambda _: None
+        )
+        return self._pipe.request()
+
+
+def load_scripts(client: redis.Redis, *names: str) -> None:
+    """Let Redis know scripts, so that EVALSHA finds them."""
+    for name in names:
+        client.script_load(scripts.load(name).source)
+
+
+class _Notebook:
+    """A `Pipe` that keeps the last script call and answers that nothing was sent."""
+
+    def __init__(self) -> None:
+        self._head: list[Argument] = []
+        self._arguments: list[Argument] = []
+
+    def request(self, *, number_at: int | None = None) -> bytes:
+        """Return the last call as a request, with `NUMBER` in place of one argument, if that is asked for."""
+        arguments: list[Argument] = list(self._arguments)
+        if number_at is not None:
+            assert isinstance(arguments[number_at], int), "the append script's arguments have another order now"
+            arguments[number_at] = NUMBER
+        return pack(*self._head, *arguments)
+
+    def call(self, command: Sequence[Argument], done: Callable[[Reply], None], *, resend: bool) -> None:
+        done(ConnectionError("this pipe leads nowhere"))
+
+    def call_script(
+        self,
+        name: str,
+        keys: Sequence[str],
+        arguments: Sequence[Argument],
+        done: Callable[[Reply], None],
+        *,
+        resend: bool,
+    ) -> None:
+        self._head = ["EVALSHA", scripts.load(name).sha, len(keys), *keys]
+        self._arguments = list(arguments)
+        done(ConnectionError("this pipe leads nowhere"))

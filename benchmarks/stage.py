@@ -1,0 +1,124 @@
+"""The servers of one run: a Redis that keeps nothing on the disk, a memsidecar before it, and HAProxy where it is
+installed. All of them are ours, on free ports of 127.0.0.1, and gone afterwards.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import redis
+
+from benchmarks.generator import Generator
+from benchmarks.haproxy import HaproxyServer, maybe_find_haproxy
+from benchmarks.load import Load, Sample
+from benchmarks.scenario import MEMSIDECAR
+from sidecar.config.definitions import load_definitions
+from sidecar.dev.ports import LOOPBACK, free_port
+from sidecar.dev.processes import ChildProcess
+from sidecar.dev.servers import RedisServer, SidecarProcess
+from sidecar.memory.addressing import Addressing, Memory
+from sidecar.memory.keys import KeySpace
+
+REDIS = "redis"
+"""Name of Redis among the CPU times."""
+
+CLIENT_TIMEOUT_S = 60.0
+"""For preparations such as emptying a Redis of hundreds of megabytes; nothing that is measured."""
+
+DEFINITION = "bench"
+
+# Without limits no flush begins in the middle of a measurement.
+_DEFINITIONS = f"definitions:\n  - id: {DEFINITION}\n    max_tokens: null\n"
+
+_Child = TypeVar("_Child", bound=ChildProcess)
+
+
+class Stage:
+    """Starts everything on entry and stops it on exit.
+
+    Attributes: the servers `redis_server`, `sidecar` and `haproxy` (None without it); `redis` is a client
+    for preparations, `generator` the load generator.
+    """
+
+    def __enter__(self) -> Self:
+        with ExitStack() as starting:
+            directory = Path(starting.enter_context(tempfile.TemporaryDirectory(prefix="memsidecar-bench-")))
+            definitions = directory / "definitions.yaml"
+            definitions.write_text(_DEFINITIONS, encoding="utf-8")
+            self._addressing = Addressing(load_definitions(definitions).by_id, KeySpace())
+            self.redis_server = _run(starting, RedisServer(port=free_port(), directory=directory))
+            settings = {
+                "MEMSIDECAR_REDIS_URL": self.redis_server.url,
+                "MEMSIDECAR_DEFINITIONS": str(definitions),
+                "MEMSIDECAR_ENGINE": "local",
+                "MEMSIDECAR_LOG_LEVEL": "warning",
+                # Whatever the user's shell says, it must be the memories that `memory` names.
+                "MEMSIDECAR_PROJECT": KeySpace().project,
+                "MEMSIDECAR_KEY_PREFIX": KeySpace().prefix,
+            }
+            sidecar = SidecarProcess(port=free_port(), http_port=free_port(), settings=settings)
+            self.sidecar = _run(starting, sidecar)
+            self.haproxy: HaproxyServer | None = None
+            if program := maybe_find_haproxy():
+                port = self.redis_server.port
+                haproxy = HaproxyServer(program=program, port=free_port(), redis_port=port, directory=directory)
+                self.haproxy = _run(starting, haproxy)
+            self.generator = starting.enter_context(Generator())
+            self.redis = _client(starting, self.redis_server.port)
+            self._memsidecar: Any = _client(starting, self.sidecar.port)  # its execute_command has no types
+            self._running = starting.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._running.__exit__(kind, problem, traceback)
+
+    def memory(self, instance: str) -> Memory:
+        """Return one of the benchmark's memories, as the sidecar resolves it."""
+        return self._addressing.resolve(f"{DEFINITION}:{instance}".encode())
+
+    def empty(self) -> None:
+        """Delete all data; scripts stay loaded."""
+        self.redis.flushall()
+
+    def ask(self, *words: str) -> Any:
+        """Send a command to memsidecar and return its reply, as RESP2 has it."""
+        return self._memsidecar.execute_command(*words)
+
+    def watched(self) -> dict[str, int]:
+        """Return the processes whose CPU time is measured."""
+        return {MEMSIDECAR: self.sidecar.pid, REDIS: self.redis_server.pid}
+
+    def meter(self, port: int, pipeline: int, requests: Sequence[Sequence[bytes]]) -> OwnMeter:
+        """Return a meter that sends `requests` (see `Load`) to the server on `port`."""
+        return OwnMeter(self.generator, Load(port, pipeline, requests, self.watched()))
+
+
+class OwnMeter:
+    """Measures with our own load generator."""
+
+    def __init__(self, generator: Generator, load: Load) -> None:
+        self._generator = generator
+        self._load = load
+
+    def measure(self, *, seconds: float, warm_up_s: float) -> Sample:
+        """Return one measurement. Raises `client.LoadFailed`."""
+        return self._generator.measure(self._load, seconds=seconds, warm_up_s=warm_up_s)
+
+
+def _run(stack: ExitStack, child: _Child) -> _Child:
+    child.start()
+    stack.callback(child.stop)
+    return child
+
+
+def _client(stack: ExitStack, port: int) -> redis.Redis:
+    client = redis.Redis(host=LOOPBACK, port=port, protocol=2, socket_timeout=CLIENT_TIMEOUT_S)
+    stack.enter_context(client)
+    return client

@@ -1,0 +1,166 @@
+"""A report for people: tables for the terminal (rich) and for a README (Markdown), from the same cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.client import GENERATOR
+from benchmarks.results import CaseResult, ContenderResult, Ratio, Report
+from benchmarks.robust import Spread
+from benchmarks.scenario import MEMSIDECAR
+from benchmarks.stage import REDIS
+
+BUSY_GENERATOR = 0.9
+"""Share of a core from which on the generator itself may be what limits a rate."""
+
+NOTHING = "-"
+
+COLUMNS = {
+    "": 30,
+    "requests/s": 10,
+    "min-max": 15,
+    "memsidecar : it": 10,
+    "ratio's min-max": 9,
+    "p50 ms": 7,
+    "p99 ms": 7,
+    "µs memsidecar": 10,
+    "µs Redis": 7,
+    "load": 5,
+}
+"""Headings, and their widths on a terminal, so that the tables of all cases are one below the other."""
+
+LEGEND = (
+    "Medians of all rounds; ratios are taken within each round. p50 and p99 are the time of a whole pipeline; µs is "
+    "the CPU time per request of memsidecar and of Redis; load is the share of a core that making the load takes, and "
+    "from 90% on (marked *) it may be what limits a rate."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One case: its title, and a row of cells for each contender."""
+
+    title: str
+    rows: list[list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """One scenario: its cases, and the ratios that fit into no row."""
+
+    title: str
+    sections: list[Section]
+    notes: list[str]
+
+
+def chapters(report: Report) -> Iterator[Chapter]:
+    """Return the cells of a report."""
+    for scenario, group in groupby(report.cases, key=lambda result: result.case.scenario):
+        results = list(group)
+        notes = [
+            f"{result.case.name}: {_note(ratio)}"
+            for result in results
+            for ratio in result.ratios()
+            if ratio.comparison.label is not None
+        ]
+        yield Chapter(scenario, [_section(result) for result in results], notes)
+
+
+def for_terminal(report: Report) -> RenderableType:
+    """Return the report as rich shows it."""
+    parts: list[RenderableType] = []
+    for chapter in chapters(report):
+        parts.append(Text(chapter.title, style="bold underline"))
+        for number, section in enumerate(chapter.sections):
+            parts += [Text(f"  {section.title}", style="bold"), _table(section, with_head=not number)]
+        parts += [*(Text(f"  {note}") for note in chapter.notes), Text("")]
+    return Group(*parts, Text(LEGEND, style="dim"), Text(conditions(report), style="dim"))
+
+
+def _table(section: Section, *, with_head: bool) -> Table:
+    table = Table(box=None, show_header=with_head, padding=(0, 1, 0, 0))
+    for number, (name, width) in enumerate(COLUMNS.items()):
+        table.add_column(name, justify="right" if number else "left", min_width=width, max_width=width)
+    for row in section.rows:
+        table.add_row(*map(Text, row), style="cyan" if row[0].startswith(MEMSIDECAR) else "")
+    return table
+
+
+def for_markdown(report: Report) -> str:
+    """Return the report as Markdown, one table per scenario."""
+    lines = [conditions(report), "", LEGEND.replace("*", r"\*"), ""]
+    for chapter in chapters(report):
+        lines += [f"### {chapter.title}", "", _line(list(COLUMNS)), _line(["---", *["---:"] * (len(COLUMNS) - 1)])]
+        for section in chapter.sections:
+            lines.append(_line([f"**{section.title}**", *[""] * (len(COLUMNS) - 1)]))
+            lines += [_line(row) for row in section.rows]
+        lines += ["", *(f"- {note}" for note in chapter.notes), *([""] if chapter.notes else [])]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def conditions(report: Report) -> str:
+    """Return one sentence on where and how the report came to be."""
+    facts, parameters = report.facts, report.parameters
+    return (
+        f"memsidecar {facts['memsidecar']}, {facts['python']}, Redis {facts['redis']}, "
+        f"tokens by {facts['token_engine']}; "
+        f"{facts['processor']}, {facts['cores']} cores, {facts['system']}; "
+        f"each measured {parameters['rounds']} times for {parameters['seconds']:g} s; {str(facts['time'])[:10]}."
+    )
+
+
+def _section(result: CaseResult) -> Section:
+    ratios = {ratio.comparison.reference: _ratio(ratio) for ratio in result.ratios() if ratio.comparison.label is None}
+    return Section(
+        result.case.name, [_row(each, ratios.get(each.name, [NOTHING, NOTHING])) for each in result.contenders]
+    )
+
+
+def _row(contender: ContenderResult, ratio: list[str]) -> list[str]:
+    rate = contender.rate
+    mine = contender.cpu_us(MEMSIDECAR) if contender.name.startswith(MEMSIDECAR) else None
+    return [
+        contender.name,
+        f"{rate.median:,.0f}",
+        f"{rate.least:,.0f}-{rate.most:,.0f}",
+        *ratio,
+        _milliseconds(contender.latency("p50_ms")),
+        _milliseconds(contender.latency("p99_ms")),
+        NOTHING if mine is None else f"{mine:,.1f}",
+        NOTHING if (redis := contender.cpu_us(REDIS)) is None else f"{redis:,.1f}",
+        _busy(contender.busy(GENERATOR)),
+    ]
+
+
+def _milliseconds(values: Spread | None) -> str:
+    return NOTHING if values is None else f"{values.median:.3f}"
+
+
+def _ratio(ratio: Ratio) -> list[str]:
+    values = ratio.spread
+    return [f"{values.median:.2f}", f"{values.least:.2f}-{values.most:.2f}"]
+
+
+def _busy(share: float | None) -> str:
+    if share is None:
+        return NOTHING
+    return f"{share:.0%}{'*' if share >= BUSY_GENERATOR else ''}"
+
+
+def _note(ratio: Ratio) -> str:
+    limit = ""
+    if ratio.within_limit is not None:
+        kept = "kept" if ratio.within_limit else "NOT kept"
+        limit = f"; limit {ratio.comparison.limit:g}, {kept}"
+    median, extremes = _ratio(ratio)
+    return f"{ratio.comparison.label}: {median} ({extremes}){limit}"
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"

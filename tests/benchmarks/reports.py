@@ -1,0 +1,60 @@
+"""A report with invented figures."""
+
+from __future__ import annotations
+
+from benchmarks.client import GENERATOR
+from benchmarks.load import Sample
+from benchmarks.results import CaseResult, ContenderResult, Report
+from benchmarks.scenario import MEMSIDECAR, Case, Comparison
+
+
+def sample(rate: float, p50_ms: float | None, **cpu_s: float) -> Sample:
+    """Return a measurement of one second."""
+    return Sample(int(rate), 1.0, p50_ms, None if p50_ms is None else 3 * p50_ms, cpu_s)
+
+
+def report() -> Report:
+    """Return a report: memsidecar at half of Redis's rate in every round, and a read that grows by 2 with limit 1.5."""
+    appending = Case(
+        scenario="append",
+        name="50 connections",
+        parameters={"connections": 50},
+        contenders=[],
+        comparisons=[Comparison(MEMSIDECAR, "Redis")],
+    )
+    growth = Comparison("large", "small", "p50_ms", label="growth", limit=1.5)
+    reading = Case("read", "1 connection", {"connections": 1}, [], [growth, Comparison("tool", "small", "p50_ms")])
+    return Report(
+        facts={
+            "memsidecar": "9.9",
+            "python": "CPython 3.11",
+            "redis": "7.4",
+            "token_engine": "o200k_base gigatoken",
+            "processor": "abacus",
+            "cores": 2,
+            "system": "Linux",
+            "time": "2025-01-02T03:04:05+00:00",
+        },
+        parameters={"rounds": 3, "seconds": 1.0},
+        cases=[
+            CaseResult(
+                appending,
+                [
+                    ContenderResult("Redis", [sample(rate, 1.0) for rate in (1_000, 100, 1_200)]),
+                    ContenderResult(
+                        MEMSIDECAR,
+                        [sample(rate, 2.0, **{MEMSIDECAR: 0.02, GENERATOR: 0.95}) for rate in (500, 50, 600)],
+                    ),
+                ],
+            ),
+            CaseResult(
+                reading,
+                [
+                    ContenderResult("small", [sample(10, 1.0)]),
+                    ContenderResult("large", [sample(5, 2.0)]),
+                    ContenderResult("tool", [sample(5, None)]),
+                ],
+            ),
+        ],
+        seconds=12.5,
+    )

@@ -1,0 +1,86 @@
+"""The whole harness, as `make bench` runs it: real processes, tiny durations, and no look at any figure."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.harness import SCENARIOS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+LIMIT_S = 100.0
+"""It takes some 12 seconds; more is a hang."""
+
+
+def bench(*arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | ({} if path is None else {"PATH": path})
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+
+def test_a_whole_run(tmp_path: Path) -> None:
+    """Every scenario runs against real servers, and tables, Markdown and JSON come out."""
+    output, markdown = tmp_path / "out.json", tmp_path / "out.md"
+    files = ("--output", str(output), "--markdown", str(markdown))
+    done = bench("--quick", "--rounds", "1", "--seconds", "0.04", "--generator", "own", *files)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(output.read_text(encoding="utf-8"))
+    assert list(dict.fromkeys(case["scenario"] for case in report["cases"])) == list(SCENARIOS)
+    assert report["parameters"]["rounds"] == 1
+    assert {"python", "redis", "cores", "token_engine"} <= set(report["facts"])
+    for case in report["cases"]:
+        for contender in case["contenders"]:
+            (one,) = contender["rounds"]
+            assert one["requests"] > 0
+            assert one["p50_ms"] <= one["p99_ms"]
+            assert contender["rate"]["median"] == one["rate"]
+        names = {contender["name"] for contender in case["contenders"]}
+        assert {ratio[side] for ratio in case["ratios"] for side in ("subject", "reference")} <= names
+        assert case["ratios"] or case["scenario"] == "ceiling"
+    growth = [ratio["limit"] for case in report["cases"] for ratio in case["ratios"] if ratio["limit"]]
+    assert growth == [1.5, 1.5]
+    for name in SCENARIOS:
+        assert f"### {name}" in markdown.read_text(encoding="utf-8")
+        assert name in done.stdout
+
+
+def test_the_scenarios_are_listed() -> None:
+    """`--list` names them and starts nothing."""
+    done = bench("--list")
+    assert [line.split()[0] for line in done.stdout.splitlines()] == list(SCENARIOS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--scenario", "sleep"), "'sleep' is not one of"),
+        (("--rounds", "0"), "0 is not in the range"),
+        (("--seconds", "0"), "0.0 is not in the range"),
+    ],
+)
+def test_wrong_options(arguments: tuple[str, ...], complaint: str) -> None:
+    """A mistake on the command line is named, with click's exit code."""
+    done = bench(*arguments)
+    assert done.returncode == 2
+    assert complaint in done.stderr
+
+
+def test_a_generator_that_is_not_there(tmp_path: Path) -> None:
+    """Asking for redis-benchmark where there is none says what to install."""
+    done = bench("--scenario", "forward", "--generator", "redis-benchmark", path=str(tmp_path))
+    assert done.returncode == 1
+    assert "redis-benchmark was not found" in done.stderr
+    assert "--generator own" in done.stderr

@@ -1,0 +1,49 @@
+"""What is kept of a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from benchmarks.client import GENERATOR
+from benchmarks.robust import Spread
+from benchmarks.scenario import MEMSIDECAR
+from tests.benchmarks.reports import report
+
+
+def test_ratios_are_medians_of_paired_rounds() -> None:
+    """A round in which everything was ten times slower does not show in the ratio."""
+    (ratio,) = report().cases[0].ratios()
+    assert ratio.rounds == [0.5, 0.5, 0.5]
+    assert ratio.spread == Spread(0.5, 0.5, 0.5)
+    assert ratio.within_limit is None
+
+
+def test_a_broken_limit_is_told() -> None:
+    """A median above the limit is marked; where a generator tells no latency there is no ratio of latencies."""
+    (growth,) = report().cases[1].ratios()
+    assert growth.spread.median == 2.0
+    assert growth.within_limit is False
+
+
+def test_processor_time_is_per_request() -> None:
+    """CPU time is divided by the requests, or by the seconds; a process that was not watched has none."""
+    redis, sidecar = report().cases[0].contenders
+    assert sidecar.cpu_us(MEMSIDECAR) == 0.02 / 500 * 1e6
+    assert sidecar.busy(GENERATOR) == 0.95
+    assert redis.cpu_us(MEMSIDECAR) is None
+    assert redis.busy(GENERATOR) is None
+
+
+def test_the_json_has_every_round(tmp_path: Path) -> None:
+    """Medians and rounds are both in the file, and missing latencies are null."""
+    path = tmp_path / "made" / "on the way" / "out.json"
+    report().write(path)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    appending, reading = content["cases"]
+    assert appending["contenders"][0]["rate"] == {"median": 1_000, "least": 100, "most": 1_200}
+    assert [one["rate"] for one in appending["contenders"][1]["rounds"]] == [500, 50, 600]
+    assert appending["ratios"][0]["rounds"] == [0.5, 0.5, 0.5]
+    assert reading["contenders"][2]["p50_ms"] is None
+    assert reading["ratios"][0]["within_limit"] is False
+    assert content["seconds"] == 12.5
