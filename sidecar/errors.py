@@ -24,7 +24,11 @@ Anything else that is raised is our bug: it is logged with its traceback and ans
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
+
+MAX_REPLY_CHARACTERS = 4_000
+"""Longest error line of our own: it may repeat what a client sent, and nobody reads a model name of megabytes."""
 
 INTERNAL_ERROR = "ERR internal error of memsidecar; nothing is known to be stored, see its log"
 
@@ -40,7 +44,8 @@ class ReplyableError(MemsidecarError):
 
     def reply(self) -> str:
         """Return the error line without `-` and line end; a line break in the text would split the reply."""
-        return f"{self.prefix} {self}".replace("\r", " ").replace("\n", " ")
+        line = f"{self.prefix} {self}".replace("\r", " ").replace("\n", " ")
+        return line if len(line) <= MAX_REPLY_CHARACTERS else f"{line[: MAX_REPLY_CHARACTERS - 1]}…"
 
 
 class CommandError(ReplyableError):
@@ -65,6 +70,13 @@ class UnknownMemory(CommandError):
         super().__init__(
             f"no memory definition for key '{key}'; write it as definition:instance with one of: {', '.join(known)}"
         )
+
+    @classmethod
+    def definition(cls, name: str, known: list[str]) -> UnknownMemory:
+        """For a definition that is named by itself, not in a key."""
+        problem = cls(name, known)
+        problem.args = (f"no memory definition '{name}'; use one of: {', '.join(known)}",)
+        return problem
 
 
 class BadKey(CommandError):
@@ -98,12 +110,16 @@ class UpstreamError(ReplyableError):
     """Redis refused, or cannot be reached."""
 
 
+_IN_SCRIPT = re.compile(r"ERR Error running script .*?@user_script: ?\d+: -?(?=[A-Z]+ )")
+"""What Redis 6.2 puts in front of an error that a command inside a script met; Redis 7 puts it behind."""
+
+
 class RedisRefused(UpstreamError):
-    """Redis answered an error; it goes to the client as it is."""
+    """Redis answered an error; it goes to the client as it is, its own first word (OOM, READONLY …) first."""
 
     def __init__(self, line: str) -> None:
-        super().__init__(line)
-        self.line = line
+        self.line = _IN_SCRIPT.sub("", line)
+        super().__init__(self.line)
 
     def reply(self) -> str:
         return self.line.replace("\r", " ").replace("\n", " ")

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from itertools import count
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeVar, cast
 
 from sidecar.errors import RedisRefused
 from sidecar.memory.addressing import Memory
@@ -21,6 +22,11 @@ from sidecar.store.pipe import Argument, Pipe, Reply
 MAX_BATCH_MESSAGES = 1_024
 """Messages that one batch gathers before it is closed: about 10 ms of Redis's time, which serves nobody else then."""
 
+MAX_BATCH_CHARACTERS = 16 * 1024 * 1024
+"""Text that one batch gathers: Redis copies all of it into the script, and hangs up on a command of 1 GiB."""
+
+T = TypeVar("T")
+
 
 class _Waiting(NamedTuple):
     """One append that waits for its batch."""
@@ -28,6 +34,11 @@ class _Waiting(NamedTuple):
     messages: list[Message]
     tokens: list[int]
     done: Callable[[AppendResult | EncodingDiffers | BaseException], None]
+
+    @property
+    def characters(self) -> int:
+        """Length of all its texts."""
+        return sum(len(message.content) + len(message.fields) for message in self.messages)
 
 
 class _Queue:
@@ -98,7 +109,7 @@ class MemoryStore:
         """Read what fits; see `lua/read.lua`."""
 
         def answered(reply: Reply) -> None:
-            done(_read_result(reply) if isinstance(reply, list) else _as_error(reply))
+            done(_understood(memory, reply, _read_result))
 
         arguments: list[Argument] = [
             -1 if tokens is None else tokens,
@@ -114,7 +125,7 @@ class MemoryStore:
         """Tell the state of a memory. O(1)."""
 
         def answered(reply: Reply) -> None:
-            done(_memory_info(memory, reply) if isinstance(reply, list) else _as_error(reply))
+            done(_understood(memory, reply, partial(_memory_info, memory)))
 
         keys = memory.keys
         self._pipe.call_script("info", (keys.log, keys.meta, keys.due), (keys.name,), answered, resend=True)
@@ -152,11 +163,16 @@ class MemoryStore:
             queue.encoding,
             0,
         ]
-        size = 0
-        while queue.waiting and (size == 0 or size + len(queue.waiting[0].messages) <= MAX_BATCH_MESSAGES):
-            request = queue.waiting.popleft()
-            queue.flying.append(request)
-            size += len(request.messages)
+        size = characters = 0
+        crowded = len(queue.waiting) > 1  # nearly always there is one, which goes whatever its size
+        while queue.waiting:
+            request = queue.waiting[0]
+            if crowded:
+                size += len(request.messages)
+                characters += request.characters
+                if queue.flying and (size > MAX_BATCH_MESSAGES or characters > MAX_BATCH_CHARACTERS):
+                    break
+            queue.flying.append(queue.waiting.popleft())
             arguments.append(len(request.messages))
             for message, weight in zip(request.messages, request.tokens, strict=True):
                 arguments += (message.role, message.content, weight, message.fields)
@@ -200,6 +216,17 @@ def _as_error(reply: Reply) -> BaseException:
     return RedisRefused(f"ERR a script of memsidecar returned {type(reply).__name__}; do its versions differ?")
 
 
+def _understood(memory: Memory, reply: Reply, read: Callable[[list[Reply]], T]) -> T | BaseException:
+    """Return what `read` makes of a reply, or the exception in it; whoever asked must be answered in any case."""
+    if not isinstance(reply, list):
+        return _as_error(reply)
+    try:
+        return read(reply)
+    except (ValueError, LookupError):
+        keys = memory.keys
+        return RedisRefused(f"ERR {keys.log} or {keys.meta} holds what memsidecar did not write; remove that")
+
+
 def _text(value: Reply) -> str:
     """Decode what we stored ourselves; bytes that somebody else put there must not break a read."""
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
@@ -213,7 +240,7 @@ def _read_result(reply: list[Reply]) -> ReadResult:
         summary_tokens=numbers[0],
         messages=[_stored(entry) for entry in entries] if isinstance(entries, list) else [],
         total_messages=numbers[1],
-        total_tokens=numbers[2] + numbers[0],
+        total_tokens=numbers[2],
         more=more == 1,
         left_out=numbers[3],
     )

@@ -16,7 +16,10 @@ Argument = bytes | str | int
 
 
 class Pipe(Protocol):
-    """Commands to one Redis, executed in the order in which they were sent."""
+    """Commands to one Redis, executed in the order in which they were sent.
+
+    One exception: a script that Redis does not know yet is sent again, behind what was sent meanwhile.
+    """
 
     def call(self, command: Sequence[Argument], done: Callable[[Reply], None], *, resend: bool) -> None:
         """Send a command.

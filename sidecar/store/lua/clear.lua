@@ -7,6 +7,6 @@
 -- Cost: O(1) here; UNLINK frees the memory in the background.
 
 local removed = redis.call('XLEN', KEYS[1])
+redis.call('ZREM', KEYS[5], ARGV[1]) -- first, because it fails on an outbox of another type; UNLINK never fails
 redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
-redis.call('ZREM', KEYS[5], ARGV[1])
 return removed

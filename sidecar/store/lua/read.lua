@@ -2,9 +2,13 @@
 -- totals and messages are of one moment: a flush that commits in between cannot make a message appear twice or never.
 --
 -- KEYS  1 log   2 meta   3 keep
--- ARGV  1 budget in tokens, -1 = none   2 most messages, -1 = none   3 only ids after this one, "" = all
+-- ARGV  1 budget in tokens, -1 = none   2 most messages, at least 1, -1 = none   3 only ids after this one, "" = all
 --       4 whether the summary is wanted (1/0)   5 ttl ms to set, 0 = leave it
--- Returns { summary or "", its tokens, messages in all, tokens in all without summary, 1 if there is more, entries left
+-- Without a budget: all of them; with 2 the newest; with 2 and 3 the oldest after that id. With a budget: the summary
+-- and the instructions (keep) as far as they fit, then the newest others, without a gap, as far as they fit; 2 bounds
+-- how far back that goes, older instructions are part of it anyway. What would not fit even if it stood first among
+-- the others is passed over and counted as left out.
+-- Returns { summary or "", its tokens, messages in all, tokens in all with summary, 1 if there is more, entries left
 --       out because they are too large, entries }; entries in the order of their ids, each { id, { field, value … } }
 -- Cost: O(entries returned + instructions and pins), plus at most MAX_SKIPPED that are too large for the budget.
 
@@ -16,10 +20,14 @@ local PAGE = 64         -- entries per XREVRANGE: reading too far costs at most 
 local state = redis.call('HMGET', meta, 'messages', 'tokens', 'summary', 'summary_tokens')
 local messages, tokens = tonumber(state[1] or 0), tonumber(state[2] or 0)
 local summary, summary_tokens = state[3] or '', tonumber(state[4] or 0)
+tokens = tokens + summary_tokens
 if ARGV[4] == '0' then summary, summary_tokens = '', 0 end
 
-if messages > 0 and tonumber(ARGV[5]) > 0 then
-  for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ARGV[5]) end
+local ttl = tonumber(ARGV[5])
+if state[1] and ttl > 0 then -- also if only a summary is left; one moment for all keys, see append.lua
+  local clock = redis.call('TIME')
+  local ends = clock[1] * 1000 + math.floor(clock[2] / 1000) + ttl
+  for _, key in ipairs(KEYS) do redis.call('PEXPIREAT', key, ends) end
 end
 
 local oldest = (since == '' and '-') or ('(' .. since)
@@ -69,18 +77,22 @@ for _, id in ipairs(kept_ids) do
   end
 end
 
-local share, skipped, full = room, 0, most == 0
+local share, skipped, full = room, 0, false
 local backwards, seen, upper = {}, {}, '+'
 while not full do
   local page = redis.call('XREVRANGE', log, upper, oldest, 'COUNT', PAGE)
   for _, entry in ipairs(page) do
     local id, weight = entry[1], tonumber(entry[2][6])
-    if #backwards == most then full = true break end
     if kept[id] then
-      backwards[#backwards + 1] = entry
-      seen[id] = true
+      if #backwards ~= most then -- otherwise it follows below, with the older ones
+        backwards[#backwards + 1] = entry
+        seen[id] = true
+      end
     elseif kept[id] == nil then
-      if weight <= room then
+      if #backwards == most then
+        full = true
+        break
+      elseif weight <= room then
         room = room - weight
         backwards[#backwards + 1] = entry
       elseif weight <= share or skipped == MAX_SKIPPED then

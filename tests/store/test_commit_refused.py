@@ -1,0 +1,167 @@
+"""`commit.lua` on a real Redis: each reason to refuse, and that nothing is changed then."""
+
+from __future__ import annotations
+
+import pytest
+from redis.asyncio import Redis
+
+from sidecar.errors import RedisRefused
+from sidecar.flush.staging import StagedPlan, encode
+from sidecar.store.flush_store import CommitReply, FlushStore
+from tests.flush.memories import SPACE, LiveMemory, talk
+from tests.store.committing import Flush, ranges
+
+
+@pytest.fixture
+def store(redis_client: Redis) -> FlushStore:
+    """The store under test."""
+    return FlushStore(redis_client, SPACE)
+
+
+@pytest.fixture
+def memory(redis_client: Redis) -> LiveMemory:
+    """An empty memory, due above 800 tokens."""
+    return LiveMemory(redis_client)
+
+
+async def test_a_cleared_memory_is_not_touched(store: FlushStore, memory: LiveMemory) -> None:
+    """After a clear the commit is refused: without a memory, and with a new one under the same name."""
+    ids = await memory.append(talk(20))
+    flush = await (await Flush(store, memory).begin()).stage(set(ids[:10]))
+    await memory.clear()
+    assert await flush.commit() == CommitReply("stale-epoch")
+    assert await memory.meta() == {}
+    await memory.append(talk(20))
+    before = await memory.state()
+    assert await flush.commit() == CommitReply("stale-epoch")
+    assert await memory.state() == before
+
+
+async def test_an_overtaken_flush_is_refused(store: FlushStore, memory: LiveMemory) -> None:
+    """A run whose lease ran out and was taken over changes nothing, before and after the other's commit."""
+    ids = await memory.append(talk(20))
+    old = await (await Flush(store, memory, "a").begin()).stage(set(ids[:10]))
+    await memory.lose_lease()
+    new = await (await Flush(store, memory, "b").begin()).stage(set(ids[:5]))
+    before = await memory.state()
+    assert await old.commit() == CommitReply("stale-fence")
+    assert await memory.state() == before
+    assert (await new.commit()).code == "committed"
+    before = await memory.state()
+    assert await old.commit() == CommitReply("stale-fence")
+    assert await memory.state() == before
+    assert await memory.ids() == ids[5:]
+
+
+async def test_a_lease_that_ran_out_but_was_not_taken_over_still_commits(store: FlushStore, memory: LiveMemory) -> None:
+    """A slow run loses its work only to another one, not to the clock."""
+    ids = await memory.append(talk(20))
+    flush = await (await Flush(store, memory).begin()).stage(set(ids[:10]))
+    await memory.lose_lease()
+    assert (await flush.commit()).code == "committed"
+
+
+async def test_a_flush_that_was_given_up_is_refused(store: FlushStore, memory: LiveMemory) -> None:
+    """A commit that arrives after its flush was recorded as failed changes nothing."""
+    ids = await memory.append(talk(20))
+    flush = await (await Flush(store, memory).begin()).stage(set(ids[:10]))
+    await store.fail(flush.lease, begun_ms=flush.begun.now_ms, strategy="fifo", error="gave up")
+    before = await memory.state()
+    assert await flush.commit() == CommitReply("stale-fence")
+    assert await memory.state() == before
+
+
+async def test_a_plan_that_is_not_there_is_lost(store: FlushStore, memory: LiveMemory) -> None:
+    """Without a staged plan, or after it has expired, the commit is refused."""
+    ids = await memory.append(talk(20))
+    flush = await Flush(store, memory).begin()
+    before = await memory.state()
+    assert await flush.commit() == CommitReply("lost-plan")
+    assert await memory.state() == before
+    await flush.stage(set(ids[:10]))
+    await memory.redis.delete(memory.keys.work)
+    assert await flush.commit() == CommitReply("lost-plan")
+    assert await memory.state() == before
+
+
+async def test_a_summary_that_is_not_there_is_lost(store: FlushStore, memory: LiveMemory) -> None:
+    """A plan that asks for a summary removes nothing without one."""
+    ids = await memory.append(talk(20))
+    flush = await (await Flush(store, memory).begin()).stage(set(ids[:10]), summarise=True)
+    before = await memory.state()
+    assert await flush.commit() == CommitReply("lost-plan")
+    assert await memory.state() == before
+
+
+async def test_the_plan_of_another_run_is_lost(store: FlushStore, memory: LiveMemory) -> None:
+    """A run never commits what another one has planned."""
+    ids = await memory.append(talk(20))
+    await (await Flush(store, memory, "a").begin()).stage(set(ids[:10]))
+    await memory.lose_lease()
+    new = await Flush(store, memory, "b").begin()
+    before = await memory.state()
+    assert await new.commit() == CommitReply("lost-plan")
+    assert await memory.state() == before
+
+
+async def test_a_log_edited_by_hand_is_not_touched(store: FlushStore, memory: LiveMemory) -> None:
+    """Messages removed or added past the scripts, between plan and commit, make the plan stale."""
+    ids = await memory.append(talk(20))
+    flush = await (await Flush(store, memory).begin()).stage(set(ids[:10]))
+    await memory.redis.xdel(memory.keys.log, ids[4])
+    before = await memory.state()
+    assert await flush.commit() == CommitReply("stale-plan")
+    assert await memory.state() == before
+    await memory.redis.xadd(memory.keys.log, {"r": "user", "c": "", "n": "1"})
+    await memory.redis.xadd(memory.keys.log, {"r": "user", "c": "", "n": "1"})
+    before = await memory.state()
+    assert await flush.commit() == CommitReply("stale-plan")
+    assert await memory.state() == before
+
+
+async def test_a_log_that_begins_elsewhere_is_not_touched(store: FlushStore, memory: LiveMemory) -> None:
+    """A range at the head is trimmed only if it still is the head, even if the number of messages is right."""
+    ids = await memory.append(talk(20))
+    flush = await (await Flush(store, memory).begin()).stage(set(ids[:10]))
+    await memory.redis.xdel(memory.keys.log, ids[0])
+    await memory.redis.xadd(memory.keys.log, {"r": "user", "c": "", "n": "1"})
+    before = await memory.state()
+    assert await flush.commit() == CommitReply("stale-plan")
+    assert await memory.state() == before
+
+
+async def test_an_exchange_by_hand_costs_nothing_else(store: FlushStore, memory: LiveMemory) -> None:
+    """Whoever removes a planned message and adds another by hand loses neither it nor the right number."""
+    ids = await memory.append(talk(20))
+    flush = await (await Flush(store, memory).begin()).stage(set(ids[:10]))
+    await memory.redis.xdel(memory.keys.log, ids[4])
+    await memory.redis.xadd(memory.keys.log, {"r": "user", "c": "", "n": "1"})
+    kept = (await memory.ids())[9:]
+    reply = await flush.commit()
+    assert reply.code == "committed"
+    assert reply.record is not None
+    assert (reply.record.removed, reply.record.messages) == (9, 11)
+    assert await memory.ids() == kept
+
+
+async def test_a_known_drift_is_put_right(store: FlushStore, memory: LiveMemory) -> None:
+    """Totals that the plan found to be wrong are those of the log after the commit."""
+    ids = await memory.append(talk(20))
+    await memory.redis.hset(memory.keys.meta, mapping={"messages": "25", "tokens": "900"})
+    flush = await Flush(store, memory).begin()
+    plan = StagedPlan("fifo", 10, 500, False, True, 100, -5, 100, ranges(ids, ids[:10]))
+    await store.stage_plan(flush.lease, encode(plan))
+    await memory.append(talk(2))
+    assert (await flush.commit()).code == "committed"
+    await memory.assert_totals()
+
+
+async def test_a_foreign_type_stops_the_commit_before_it_begins(store: FlushStore, memory: LiveMemory) -> None:
+    """An outbox that is no sorted set makes the commit fail as a whole, not halfway."""
+    ids = await memory.append(talk(20))
+    flush = await (await Flush(store, memory).begin()).stage(set(ids[:10]))
+    await memory.redis.set(memory.keys.due, "mine")
+    messages, meta = await memory.messages(), await memory.meta()
+    with pytest.raises(RedisRefused, match="WRONGTYPE"):
+        await flush.commit()
+    assert (await memory.messages(), await memory.meta()) == (messages, meta)
