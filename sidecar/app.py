@@ -32,7 +32,7 @@ from sidecar.memory.service import MemoryService
 from sidecar.metrics import Metrics
 from sidecar.net.endpoint import RedisEndpoint
 from sidecar.net.http import HttpServer
-from sidecar.net.multiplexer import Multiplexer
+from sidecar.net.multiplexer import CONNECT_TIMEOUT_S, Multiplexer
 from sidecar.net.server import Server
 from sidecar.store.flush_store import FlushStore
 from sidecar.store.memory_store import MemoryStore
@@ -48,6 +48,10 @@ READY_LIMIT_S = 1.0
 
 GC_THRESHOLDS = (50_000, 20, 100)
 """Young objects before a search (CPython: 700), and how many searches until one looks at older ones."""
+
+FLUSH_REPLY_TIMEOUT_S = 20.0
+"""A step of a flush is one script or one page, at most a tenth of a second of Redis's time; a Redis that says nothing
+for this long hangs."""
 
 CANCEL_AGAIN_S = 0.2
 """A cancelled task ends within milliseconds, unless the cancellation was swallowed."""
@@ -70,6 +74,7 @@ async def work(settings: Settings, definitions: Definitions) -> None:
     """Run the Temporal worker until SIGTERM or SIGINT."""
     # Not at the top: a sidecar with the local engine does not pay for loading the SDK.
     from sidecar.temporal.activities import FlushActivities
+    from sidecar.temporal.connection import Security
     from sidecar.temporal.worker import run_worker
 
     stop = _stop_on_signals()
@@ -83,6 +88,7 @@ async def work(settings: Settings, definitions: Definitions) -> None:
             address=settings.temporal_address,
             namespace=settings.temporal_namespace,
             task_queue=settings.temporal_task_queue,
+            security=Security(api_key=_temporal_key(settings), tls=settings.temporal_tls),
         )
     finally:
         await client.aclose()
@@ -167,6 +173,7 @@ class _Sidecar:
         if settings.engine == "local":
             return LocalEngine(steps=self._steps, space=space)
         # Only here, because loading the SDK takes half a second and 50 MB.
+        from sidecar.temporal.connection import Security
         from sidecar.temporal.starter import TemporalEngine
 
         return TemporalEngine(
@@ -174,6 +181,7 @@ class _Sidecar:
             namespace=settings.temporal_namespace,
             task_queue=settings.temporal_task_queue,
             project=settings.project,
+            security=Security(api_key=_temporal_key(settings), tls=settings.temporal_tls),
         )
 
     def _due(self, memory: Memory) -> None:
@@ -218,7 +226,16 @@ async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
 
 
 def _redis_client(settings: Settings) -> redis.asyncio.Redis:
-    return redis.asyncio.Redis.from_url(settings.redis_url, client_name="memsidecar-flush", socket_connect_timeout=2)
+    return redis.asyncio.Redis.from_url(
+        settings.redis_url,
+        client_name="memsidecar-flush",
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        socket_timeout=FLUSH_REPLY_TIMEOUT_S,
+    )
+
+
+def _temporal_key(settings: Settings) -> str | None:
+    return settings.temporal_api_key.get_secret_value() if settings.temporal_api_key else None
 
 
 def _flush_steps(

@@ -32,7 +32,8 @@ MAX_LIMIT = 1_000_000_000
 
 
 def _duration(value: Any) -> Any:
-    return parse_duration(value) if isinstance(value, str) else value
+    # A bare number is refused by the parser: nobody knows whether seconds or milliseconds are meant.
+    return None if value is None else parse_duration(str(value))
 
 
 def _one_of(value: str, known: tuple[str, ...], what: str) -> str:
@@ -46,10 +47,14 @@ def _known_model(name: str) -> str:
     return name
 
 
-def _identifier(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", value):
-        raise ValueError(f"'{value}' must have 1 to 64 of the characters A-Z a-z 0-9 _ . -")
-    return value
+def _identifier(value: Any) -> str:
+    # YAML reads an empty value as null and `no` as false; their Python names are not what was meant.
+    text = "" if value is None or isinstance(value, bool) else str(value)
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", text):
+        raise ValueError(
+            f"'{value}' must have 1 to 64 of the characters A-Z a-z 0-9 _ . -, in quotes if it is a word of YAML"
+        )
+    return text
 
 
 class FlushModel(BaseModel):
@@ -80,7 +85,7 @@ class DefinitionModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    id: Annotated[str, BeforeValidator(lambda value: _identifier(str(value)))]
+    id: Annotated[str, BeforeValidator(_identifier)]
     description: str = ""
     encoding: Annotated[str, BeforeValidator(lambda value: _one_of(value, ENCODINGS, "encoding"))] | None = None
     model: Annotated[str, AfterValidator(_known_model)] | None = Field(

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sidecar.config.definitions import Definitions, builtin_definitions, load_definitions
@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     engine: Literal["local", "temporal"] = Field(default="local", description="What runs flushes.")
     temporal_address: Address = Field(default="127.0.0.1:7233", description="Temporal's frontend.")
     temporal_namespace: str = Field(default="default", min_length=1, description="Temporal's namespace.")
+    temporal_tls: bool = Field(default=False, description="Speak TLS to Temporal; an API key switches it on too.")
+    temporal_api_key: SecretStr | None = Field(default=None, description="API key, for Temporal Cloud.")
     temporal_task_queue: str = Field(default="memsidecar-flush", min_length=1, description="Task queue of the flushes.")
     token_engine: Literal["auto", "tiktoken", "gigatoken"] = Field(default="auto", description="What counts tokens.")
     command_timeout_s: float = Field(

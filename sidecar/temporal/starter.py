@@ -40,9 +40,6 @@ from sidecar.temporal.messages import WORKFLOW, FlushRequest, FlushResult
 CALL_SECONDS = 2.0
 """Limit of a start and of a health check. A start takes about 8 ms; a busy server gets 250 times that."""
 
-LONG_POLL = timedelta(seconds=40)
-"""Limit of one question for the outcome. Temporal answers "not yet" after 20 s, and the question is put again."""
-
 
 @dataclass(frozen=True, slots=True)
 class TemporalHandle:
@@ -61,7 +58,7 @@ class TemporalHandle:
         """
         run = self.client.get_workflow_handle(self.workflow_id, run_id=self.run_id, result_type=FlushResult)
         try:
-            result: FlushResult = await run.result(follow_runs=False, rpc_timeout=LONG_POLL)
+            result: FlushResult = await run.result(follow_runs=False)
         except WorkflowFailureError as failure:
             return FlushOutcome(status="failed", run_id=self.run_id, error=_reason(failure.cause))
         except (RPCError, RuntimeError, OSError) as trouble:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
@@ -47,27 +46,21 @@ Below the 30 s that Kubernetes gives a pod."""
 WATCHDOG_SECONDS = 5.0
 """Limit of what comes after the grace. The SDK has none of its own and waits for a server that may be gone."""
 
+MAX_STEPS = 32
+"""Steps at the same time. One that summarises with a model waits for it most of the time."""
+
+WORKFLOW_TASKS = 8
+"""Workflow tasks at the same time; each takes a thread for a few milliseconds of CPU."""
+
+CACHED_RUNS = 200
+"""Runs kept in memory between their steps, 150 kB each (measured, step included); the others are replayed."""
+
 POLLS = PollerBehaviorSimpleMaximum(maximum=2)
-"""Open questions for work, of each kind. One per round trip is enough for hundreds of steps per second, and every
-open question of a worker that freezes swallows one task until that times out; the SDK's default is five."""
+"""Open questions for work, of each kind. Each brings one task per round trip, which is far more than the steps need;
+and each that a frozen worker leaves open swallows one task until that times out. The SDK's default is five."""
 
 READY_CHECK_SECONDS = 0.02
 """The SDK says nothing when it begins to poll; this is how often it is looked at."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerLimits:
-    """What one worker does at the same time.
-
-    Args:
-        steps: activities; one that summarises with a model waits for it most of the time.
-        workflows: workflow tasks; each takes a thread for a few milliseconds of CPU.
-        cached: runs kept in memory between their steps, about 100 kB each.
-    """
-
-    steps: int = 32
-    workflows: int = 8
-    cached: int = 200
 
 
 async def run_worker(
@@ -78,7 +71,7 @@ async def run_worker(
     namespace: str = DEFAULT_NAMESPACE,
     task_queue: str = DEFAULT_TASK_QUEUE,
     security: Security | None = None,
-    limits: WorkerLimits | None = None,
+    max_steps: int = MAX_STEPS,
     grace_seconds: float = GRACE_SECONDS,
 ) -> None:
     """Serve flushes until `stop` is set, through outages of Temporal before and after the start.
@@ -90,7 +83,7 @@ async def run_worker(
         namespace: where the runs live; it must exist, and the worker waits for it.
         task_queue: the one that the starters use.
         security: TLS and identity; None is plain TCP.
-        limits: concurrency; None takes the defaults.
+        max_steps: how many steps run at the same time; the others wait on Temporal, for any worker.
         grace_seconds: how long steps that run may take to end after `stop`.
     """
     log = structlog.get_logger(__name__).bind(address=address, task_queue=task_queue)
@@ -102,7 +95,7 @@ async def run_worker(
                 client = await connect(
                     address=address, namespace=namespace, security=security or Security(), lazy=False
                 )
-            worker = _worker(client, task_queue, activities, limits or WorkerLimits(), grace_seconds)
+            worker = _worker(client, task_queue, activities, max_steps, grace_seconds)
             polled = await _serve(worker, stop, log, grace_seconds + WATCHDOG_SECONDS)
         except (RuntimeError, RPCError, OSError) as trouble:
             log.warning("no connection to Temporal, trying again", error=explain(trouble))
@@ -113,16 +106,16 @@ async def run_worker(
 
 
 def _worker(
-    client: Client, task_queue: str, activities: FlushActivities, limits: WorkerLimits, grace_seconds: float
+    client: Client, task_queue: str, activities: FlushActivities, max_steps: int, grace_seconds: float
 ) -> Worker:
     return Worker(
         client,
         task_queue=task_queue,
         workflows=[MemoryFlush],
         activities=activities.all(),
-        max_concurrent_activities=limits.steps,
-        max_concurrent_workflow_tasks=limits.workflows,
-        max_cached_workflows=limits.cached,
+        max_concurrent_activities=max_steps,
+        max_concurrent_workflow_tasks=WORKFLOW_TASKS,
+        max_cached_workflows=CACHED_RUNS,
         workflow_task_poller_behavior=POLLS,
         activity_task_poller_behavior=POLLS,
         # Temporal's default lets a heartbeat wait for 80 % of its timeout, which leaves two seconds for any stall.

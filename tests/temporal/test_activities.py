@@ -1,0 +1,191 @@
+"""The activities outside of Temporal: signs of life, the lease, and errors that say nothing they must not."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, replace
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import pytest
+from temporalio.api.failure.v1 import Failure
+from temporalio.converter import DataConverter
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+
+from sidecar.errors import FlushRefused, RedisRefused, Unavailable, Uncertain, UnknownMemory
+from sidecar.flush.ticket import Begun
+from sidecar.memory.ports import FlushOutcome
+from sidecar.metrics import Metrics
+from sidecar.temporal.activities import BEATS_PER_TIMEOUT, FlushActivities
+from sidecar.temporal.messages import BeginRequest, FailRequest, FlushRequest, StepTicket
+from tests.flush.memories import counted
+from tests.support.waiting import eventually
+from tests.temporal.scripted import ScriptedSteps, done, ticket
+
+SECRET = "the customer's number is 4929"
+HEARTBEAT_S = 0.2
+STEP = StepTicket(project="default", **asdict(ticket("r")))
+REQUEST = FlushRequest("chat", "i")
+
+T = TypeVar("T")
+
+
+class Environment:
+    """Runs activities as a worker does, with a short heartbeat timeout, and counts the signs of life."""
+
+    def __init__(self) -> None:
+        self._temporal = ActivityEnvironment()
+        self._temporal.info = replace(self._temporal.info, heartbeat_timeout=timedelta(seconds=HEARTBEAT_S))
+        self._temporal.on_heartbeat = self._beat
+        self.beats = 0
+
+    def _beat(self, *details: Any) -> None:
+        assert details == ()
+        self.beats += 1
+
+    async def run(self, activity: Callable[..., Awaitable[T]], argument: Any) -> T:
+        """Run one activity."""
+        return await self._temporal.run(activity, argument)
+
+
+@pytest.fixture
+def environment() -> Environment:
+    """A worker of the test's own."""
+    return Environment()
+
+
+def activities(steps: ScriptedSteps, metrics: Metrics | None = None) -> FlushActivities:
+    """Bind the steps."""
+    return FlushActivities(steps=steps, metrics=metrics or Metrics(), project="default")
+
+
+def never() -> Awaitable[None]:
+    """A step that does not end by itself."""
+    return asyncio.get_running_loop().create_future()
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "final", "text"),
+    [
+        (FlushRefused("stale-fence"), "FlushRefused", True, "the flush was refused: stale-fence"),
+        (UnknownMemory("chat:i", ["other"]), "UnknownMemory", True, "must have the same definitions"),
+        (Unavailable("connection refused"), "Unavailable", False, "Redis cannot be reached (connection refused)"),
+        (Uncertain("timeout"), "Uncertain", False, "whether it was executed is not known"),
+        (RedisRefused(f"ERR unknown command 'X', with args: {SECRET}"), "RedisRefused", False, "Redis answered ERR"),
+        (ValueError(SECRET), "ValueError", False, "see the log of the worker"),
+    ],
+)
+async def test_errors(environment: Environment, error: Exception, kind: str, final: bool, text: str) -> None:
+    """Each error becomes a failure with a type and a reason, tried again or not, and never shows content."""
+    error.__cause__ = RuntimeError(SECRET)
+    with pytest.raises(ApplicationError) as failure:
+        await environment.run(activities(ScriptedSteps(commit=[error])).commit, STEP)
+    assert (failure.value.type, failure.value.non_retryable) == (kind, final)
+    assert text in failure.value.message
+    assert SECRET not in "".join(traceback.format_exception(failure.value))
+    travelling = Failure()
+    await DataConverter.default.encode_failure(failure.value, travelling)
+    assert not travelling.HasField("cause")
+    assert SECRET.encode() not in travelling.SerializeToString()
+
+
+async def test_signs_of_life(environment: Environment) -> None:
+    """A long step gives signs of life, more than one in each heartbeat timeout, and renews the lease as often."""
+    steps = ScriptedSteps(plan=[never])
+    running = asyncio.create_task(environment.run(activities(steps).plan, STEP))
+    timeouts = 4
+    await eventually(lambda: environment.beats > timeouts, limit_s=timeouts * HEARTBEAT_S)
+    assert abs(steps.calls.count("renew") - environment.beats) <= 1
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_short_step_is_one_call(environment: Environment) -> None:
+    """A step that is over before a sign of life is due gives none: each would be one more call of Temporal."""
+    steps = ScriptedSteps()
+    await environment.run(activities(steps).summarise, STEP)
+    assert environment.beats == 0
+    assert steps.calls == ["summarise"]
+
+
+async def test_a_lost_lease_ends_the_step(environment: Environment) -> None:
+    """When another flush has taken over, a long step is cancelled at once instead of working for nothing."""
+    cancelled = asyncio.Event()
+
+    async def long_step() -> None:
+        try:
+            await never()
+        finally:
+            cancelled.set()
+
+    steps = ScriptedSteps(summarise=[long_step], renew=[None, FlushRefused("stale-fence")])
+    with pytest.raises(ApplicationError) as failure:
+        await environment.run(activities(steps).summarise, STEP)
+    assert failure.value.type == "FlushRefused"
+    assert cancelled.is_set()
+
+
+async def test_a_missed_renewal_is_no_end(environment: Environment) -> None:
+    """If Redis misses a renewal, the step goes on: the lease outlasts several."""
+    renewed = asyncio.Event()
+
+    async def third() -> None:
+        renewed.set()
+
+    async def until_renewed() -> int:
+        await renewed.wait()
+        return 7
+
+    away = [Unavailable("refused"), RedisRefused("LOADING Redis is loading")]
+    steps = ScriptedSteps(summarise=[until_renewed], renew=[*away, third])
+    assert await environment.run(activities(steps).summarise, STEP) == 7
+
+
+async def test_a_commit_does_not_renew(environment: Environment) -> None:
+    """A commit ends the lease, so it must not be renewed beside it: the renewal would find it lost."""
+
+    async def slow() -> Any:
+        await eventually(lambda: environment.beats >= BEATS_PER_TIMEOUT)
+        return done("r")
+
+    steps = ScriptedSteps(commit=[slow])
+    assert (await environment.run(activities(steps).commit, STEP)).status == "done"
+    assert steps.calls == ["commit"]
+
+
+@pytest.mark.parametrize("name", ["plan", "summarise", "commit"])
+async def test_a_foreign_ticket(environment: Environment, name: str) -> None:
+    """Every step refuses a ticket of another project, for good, before it touches anything."""
+    steps = ScriptedSteps()
+    with pytest.raises(ApplicationError, match="give each project a task queue") as failure:
+        await environment.run(getattr(activities(steps), name), replace(STEP, project="other"))
+    assert failure.value.non_retryable
+    assert steps.calls == []
+
+
+async def test_begin_has_three_answers(environment: Environment) -> None:
+    """A begin gives a ticket, the outcome of a flush that need not begin, or the run that holds the memory."""
+    idle = FlushOutcome("not-due", "r", messages=3)
+    steps = ScriptedSteps(begin=[Begun("joined", "x"), Begun("not-due", "r", outcome=idle)])
+    begin = activities(steps).begin
+    order = BeginRequest(REQUEST, "r")
+    answers = [await environment.run(begin, order) for _ in range(3)]
+    assert answers[0].holder == "x"
+    assert answers[1].result is not None
+    assert asdict(answers[1].result) == asdict(idle)
+    assert answers[2].ticket == STEP
+
+
+async def test_failures_are_counted_once(environment: Environment) -> None:
+    """A flush that failed before it began is counted here; the steps record and count every other one."""
+    metrics, steps = Metrics(), ScriptedSteps()
+    fail = activities(steps, metrics).fail
+    await environment.run(fail, FailRequest(REQUEST, "no ticket", 1.0))
+    assert steps.errors == []
+    assert counted(metrics, "flush_runs_total", strategy="", status="failed") == 1
+    await environment.run(fail, FailRequest(REQUEST, "with ticket", 1.0, STEP))
+    assert steps.errors == ["with ticket"]
+    assert counted(metrics, "flush_runs_total", strategy="", status="failed") == 1
