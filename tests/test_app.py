@@ -14,6 +14,7 @@ import redis.asyncio
 
 from sidecar.app import _end
 from sidecar.dev.ports import free_port
+from tests.e2e.agents import run
 from tests.support.children import StartRedis, StartSidecar
 from tests.support.waiting import eventually
 
@@ -56,7 +57,7 @@ async def test_commands_work_again_when_redis_is_back(start_redis: StartRedis, s
     async def append() -> Any:
         async with redis.asyncio.Redis.from_url(sidecar.url) as client:
             try:
-                return await client.execute_command("MEMAPPEND", "k", "user", "hello")
+                return await run(client, "MEMAPPEND", "k", "user", "hello")
             except (redis.exceptions.ConnectionError, redis.exceptions.ResponseError):
                 return None
 

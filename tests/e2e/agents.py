@@ -54,6 +54,11 @@ class Entry:
     tokens: int
 
 
+async def run(client: redis.asyncio.Redis, *words: str | bytes) -> Any:
+    """Send one command and return its reply."""
+    return await client.execute_command(*words)  # type: ignore[no-untyped-call]  # redis-py left it without types
+
+
 async def stored(client: redis.asyncio.Redis, definition: str, instance: str) -> list[Entry]:
     """Return the messages of a memory straight from its stream."""
     entries: Any = await client.xrange(SPACE.keys(definition, instance).log)
@@ -64,7 +69,7 @@ async def stored(client: redis.asyncio.Redis, definition: str, instance: str) ->
 
 async def meta(client: redis.asyncio.Redis, definition: str, instance: str) -> dict[str, str]:
     """Return the totals and other facts of a memory."""
-    fields: Any = await client.hgetall(SPACE.keys(definition, instance).meta)  # type: ignore[misc]
+    fields: Any = await client.hgetall(SPACE.keys(definition, instance).meta)
     return {name.decode(): value.decode() for name, value in fields.items()}
 
 
@@ -83,7 +88,7 @@ async def write_many(url: str, key: str, writer: int, appends: int) -> list[str]
     ids = []
     async with redis.asyncio.Redis.from_url(url, single_connection_client=True) as client:
         for number in range(appends):
-            reply: Any = await client.execute_command("MEMAPPEND", key, "user", text(writer, number))
+            reply: Any = await run(client, "MEMAPPEND", key, "user", text(writer, number))
             ids.append(as_map(reply)["last-id"])
     return ids
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import redis.asyncio
 
-from tests.e2e.agents import Entry, as_map, definitions_file, meta, origin, recount, stored, write_all
+from tests.e2e.agents import Entry, as_map, definitions_file, meta, origin, recount, run, stored, write_all
 from tests.support.children import StartSidecar
 from tests.support.waiting import eventually
 
@@ -53,7 +53,7 @@ async def test_flushes_take_only_what_they_planned(
     writing = asyncio.create_task(write_all(urls, "busy:crowd", writers=WRITERS, appends=APPENDS))
     async with redis.asyncio.Redis.from_url(urls[0]) as client:
         while not writing.done():
-            await client.execute_command("MEMFLUSH", "busy:crowd", "FORCE", "WAIT", "20000")
+            await run(client, "MEMFLUSH", "busy:crowd", "FORCE", "WAIT", "20000")
         acknowledged = await writing
         await eventually(
             lambda: _settled(client, "busy:crowd"), limit_s=30, why="flushes go on although nobody writes any more"
@@ -76,7 +76,8 @@ async def test_flushes_take_only_what_they_planned(
 
 
 async def _settled(client: redis.asyncio.Redis, key: str) -> bool:
-    return as_map(await client.execute_command("MEMINFO", key))["flush"] == "none"
+    flush: str = as_map(await run(client, "MEMINFO", key))["flush"]
+    return flush == "none"
 
 
 def _order(id_: str) -> tuple[int, int]:

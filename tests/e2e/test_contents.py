@@ -10,7 +10,7 @@ import redis.asyncio
 import redis.exceptions
 
 from sidecar.dev.servers import RedisServer, SidecarProcess
-from tests.e2e.agents import as_map
+from tests.e2e.agents import as_map, run
 from tests.support.children import Children, StartSidecar
 
 STORED = {
@@ -41,10 +41,10 @@ async def client(sidecar: SidecarProcess, redis_url: str) -> AsyncIterator[redis
 @pytest.mark.parametrize("content", STORED.values(), ids=STORED)
 async def test_a_content_comes_back_as_it_was_sent(client: redis.asyncio.Redis, content: str) -> None:
     """What was appended is read back to the letter, with MEMCOUNT's tokens and the overhead of its role."""
-    appended = as_map(await client.execute_command("MEMAPPEND", "odd", "user", content))
-    read = as_map(await client.execute_command("MEMREAD", "odd"))
+    appended = as_map(await run(client, "MEMAPPEND", "odd", "user", content))
+    read = as_map(await run(client, "MEMREAD", "odd"))
     message = as_map(read["messages"][0])
-    counts: Any = await client.execute_command("MEMCOUNT", content, "user")
+    counts: Any = await run(client, "MEMCOUNT", content, "user")
     assert message["content"] == content
     assert message["tokens"] == appended["tokens"] == 3 + sum(counts)
 
@@ -64,7 +64,7 @@ async def test_a_bad_message_is_refused_whole(
 ) -> None:
     """The error says what is wrong with which message, nothing is stored, and the connection lives."""
     with pytest.raises(redis.exceptions.ResponseError) as refused:
-        await client.execute_command("MEMAPPEND", "odd", *messages)
+        await run(client, "MEMAPPEND", "odd", *messages)
     assert said in str(refused.value)
-    assert as_map(await client.execute_command("MEMINFO", "odd"))["messages"] == 0
+    assert as_map(await run(client, "MEMINFO", "odd"))["messages"] == 0
     assert await client.ping()

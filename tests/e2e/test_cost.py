@@ -7,6 +7,7 @@ from typing import Any
 import redis.asyncio
 
 from sidecar.dev.ports import free_port
+from tests.e2e.agents import run
 from tests.support.children import StartSidecar
 
 APPENDS = 50
@@ -27,10 +28,10 @@ async def test_an_append_is_one_round_trip(
         settings={"MEMSIDECAR_SWEEP_INTERVAL_S": "3600"},
     )
     async with redis.asyncio.Redis.from_url(sidecar.url, single_connection_client=True) as client:
-        await client.execute_command("MEMAPPEND", "cost", "user", "warm up: the script is loaded, the fence is done")
+        await run(client, "MEMAPPEND", "cost", "user", "warm up: the script is loaded, the fence is done")
         await redis_client.config_resetstat()
         for number in range(APPENDS):
-            await client.execute_command("MEMAPPEND", "cost", "user", f"message {number}")
+            await run(client, "MEMAPPEND", "cost", "user", f"message {number}")
         calls: Any = await redis_client.info("commandstats")
     counted = {name.removeprefix("cmdstat_"): figures["calls"] for name, figures in calls.items()}
     assert counted.pop("evalsha") == APPENDS

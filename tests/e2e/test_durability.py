@@ -7,7 +7,7 @@ from pathlib import Path
 import redis.asyncio
 
 from sidecar.dev.ports import free_port
-from tests.e2e.agents import as_map, definitions_file, meta, stored, write_many
+from tests.e2e.agents import as_map, definitions_file, meta, run, stored, write_many
 from tests.support.children import StartSidecar, StartTemporal, StartWorker
 from tests.support.waiting import eventually
 
@@ -66,7 +66,7 @@ async def test_another_sidecar_serves_the_mark_of_one_that_was_killed(
     heir = sidecar_process(redis_url=redis_url, definitions=definitions, settings=SWEEP_OFTEN)
     await eventually(lambda: _flushed(redis_client), limit_s=30, why="nobody served the mark")
     async with redis.asyncio.Redis.from_url(heir.url) as client:
-        info = as_map(await client.execute_command("MEMINFO", "small:one"))
+        info = as_map(await run(client, "MEMINFO", "small:one"))
     assert (info["flush"], info["last-flush-strategy"]) == ("none", "hybrid_summary")
     entries = await stored(redis_client, "small", "one")
     totals = await meta(redis_client, "small", "one")

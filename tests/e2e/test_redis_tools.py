@@ -18,7 +18,7 @@ def test_redis_benchmark_runs_through_the_sidecar(redis_url: str, sidecar_proces
     """50 connections of SET, GET and RPUSH get all their replies, plain and pipelined, and so do MEMAPPENDs."""
     program = require_program("redis-benchmark")
     sidecar = sidecar_process(redis_url=redis_url)
-    common = [program, "-p", str(sidecar.port), "-P", str(pipeline), "-c", "50", "-n", "2000", "--csv"]
+    common = [str(program), "-p", str(sidecar.port), "-P", str(pipeline), "-c", "50", "-n", "2000", "--csv"]
     forwarded = subprocess.run(
         [*common, "-t", "set,get,rpush"], capture_output=True, text=True, timeout=60, check=True
     ).stdout
