@@ -28,8 +28,6 @@ def main() -> NoReturn:
     code = 0
     try:
         cli.main(standalone_mode=False)
-    except click.exceptions.Exit as ended:
-        code = ended.exit_code
     except click.Abort:
         code = 130
     except click.ClickException as wrong:
@@ -130,13 +128,16 @@ def check(**options: Any) -> None:
     Reads the settings and the definitions, and shows every problem at once. Connects to nothing.
     """
     from sidecar.config.settings import load_settings
+    from sidecar.net.endpoint import RedisEndpoint
 
     settings, definitions = load_settings(**options)
     click.echo(f"listen       {settings.listen}")
-    click.echo(f"redis        {settings.redis_url.rpartition('@')[2]}")
+    click.echo(f"redis        {RedisEndpoint.parse(settings.redis_url)}")
     click.echo(f"flushes      {settings.engine}")
     for definition in definitions.by_id.values():
-        limits = f"{definition.max_tokens or 'no'} tokens, {definition.max_messages or 'no'} messages at most"
+        most = ((definition.max_tokens, "tokens"), (definition.max_messages, "messages"))
+        limits = " and ".join(f"{limit} {unit}" for limit, unit in most if limit is not None)
+        limits = f"at most {limits}" if limits else "no limit"
         click.echo(f"definition   {definition.id}: {definition.encoding}, {limits}, {definition.flush.strategy}")
     click.echo("The configuration is fine.")
 

@@ -16,6 +16,9 @@ What a MEM command may do after the fence:
     REFUSED          is answered with Redis's refusal, its name filled in   the same
     IN_TRANSACTION   is answered with an error; EXEC fails, as in Redis     the same
     SILENT           runs without an answer (CLIENT REPLY SKIP)             runs
+    ANSWERED         does not run: the client has Redis's answer already    needs a fence of its own
+
+Under CLIENT REPLY OFF no fence would come back, so there the fence goes in front of it.
 
 No socket, no clock: the caller passes `now` in. The session does not know what a command does.
 """
@@ -41,7 +44,7 @@ MAX_RUNNING_COMMANDS = 128
 """Most MEM commands of one client that run at once: bounds the replies that are made for a client that reads none."""
 
 MAX_PENDING_BYTES = 4 * 1024 * 1024
-"""Most forwarded bytes of one client that may wait behind a MEM command; more stay in the socket."""
+"""Most bytes of one client's commands that may wait, or run as MEM commands; more stay in the socket."""
 
 
 @dataclass(slots=True)
@@ -81,15 +84,16 @@ Action = ToRedis | ToClient | Run | CloseRedis | CloseClient
 class Ticket:
     """One MEM command from its start to its reply. `now` is when it was started, in seconds of the caller's clock."""
 
-    __slots__ = ("command", "memory", "outcome", "queued", "reply", "request", "silent", "started")
+    __slots__ = ("command", "memory", "outcome", "queued", "reply", "request", "silent", "size", "started")
 
-    def __init__(self, command: Command, request: Request | None, started: float, *, silent: bool) -> None:
+    def __init__(self, command: Command, request: Request | None, started: float, *, size: int, silent: bool) -> None:
         self.command = command
         self.request = request
         memory = getattr(request, "memory", None)
         self.memory: str | None = memory.keys.name if memory is not None else None
         self.queued = isinstance(request, AppendRequest) and not request.large
         self.started = started
+        self.size = size
         self.silent = silent
         self.outcome = "ok"
         self.reply: bytes | None = None
@@ -126,7 +130,7 @@ class Session:
         self._now = 0.0
         self._framer = RequestFramer(commands)
         self._waiting: deque[Forward | Own | Oversized | Ticket] = deque()
-        self._waiting_bytes = 0
+        self._pending_bytes = 0
         self._running: deque[Ticket] = deque()
         self._busy: Counter[str] = Counter()  # unanswered commands by memory
         self._exclusive: Counter[str] = Counter()  # those among them that nothing may overtake
@@ -140,14 +144,14 @@ class Session:
         self._reply_skipped = False
         self._client_gone = False
         self._redis_gone = False
-        self._closed = False
+        self._closing: CloseRedis | CloseClient | None = None
         self._held = False
         self._actions: list[Action] = []
 
     @property
     def full(self) -> bool:
         """Whether the client should not be read from for now."""
-        return len(self._waiting) + len(self._running) > MAX_PENDING_COMMANDS or self._waiting_bytes > MAX_PENDING_BYTES
+        return len(self._waiting) + len(self._running) > MAX_PENDING_COMMANDS or self._pending_bytes > MAX_PENDING_BYTES
 
     def hold(self, held: bool) -> list[Action]:
         """Start no further MEM command while `held`: its reply would only add to what the client does not read."""
@@ -164,12 +168,14 @@ class Session:
     def client_bytes(self, data: bytes, now: float) -> list[Action]:
         """Take bytes from the client."""
         self._now = now
+        if self._redis_gone:
+            return []
         for frame in self._framer.receive(data):
-            if isinstance(frame, Forward):
-                if not self._waiting and not self._running and self._fence is None:
-                    self._forward(frame)
-                    continue
-                self._waiting_bytes += len(frame.data)
+            blocked = self._waiting or self._running or self._fence is not None
+            if isinstance(frame, Forward) and not blocked and not self._silences(frame):
+                self._forward(frame)
+                continue
+            self._pending_bytes += _size(frame)
             self._waiting.append(frame)
         return self._advance()
 
@@ -181,14 +187,14 @@ class Session:
             self._to_client(before)
             if passed is None:
                 return self._take()
-            self._fence = None
-            self._fence_passed(passed)
+            fence, self._fence = self._fence, None
+            self._fence_passed(fence, passed)
             self._advance_queue()
         if self._turn is None:
             self._to_client(data)
         elif data:
             self._to_client(self._pushes.receive(data))
-        return self._take()
+        return self._advance() if self._client_gone else self._take()
 
     def completed(self, ticket: Ticket, result: object, now: float) -> list[Action]:
         """Take the outcome of a `Run`: what the service answered, or the exception that it raised.
@@ -207,18 +213,20 @@ class Session:
     def redis_eof(self) -> list[Action]:
         """The upstream is gone. MEM commands that run are still answered; nothing else can be."""
         self._redis_gone = True
+        self._to_client(self._pushes.release() if self._fence is None else self._fence.release())
         self._fence = None
         self._waiting.clear()
-        self._waiting_bytes = 0
         return self._advance()
 
     # ---- what happens to the queue ----
 
     def _advance(self) -> list[Action]:
         self._advance_queue()
-        if not self._closed and self._fence is None and self.idle and (self._client_gone or self._redis_gone):
-            self._closed = True
-            self._actions.append(CloseClient() if self._redis_gone else CloseRedis())
+        if self._fence is None and self.idle and (self._client_gone or self._redis_gone):
+            closing = CloseClient() if self._redis_gone else CloseRedis()
+            if closing != self._closing:
+                self._closing = closing
+                self._actions.append(closing)
         return self._take()
 
     def _advance_queue(self) -> None:
@@ -229,7 +237,10 @@ class Session:
             if isinstance(frame, Forward):
                 if self._running:
                     return
-                self._waiting_bytes -= len(frame.data)
+                if self._silences(frame):
+                    self._send_fence()
+                    return
+                self._pending_bytes -= len(frame.data)
                 self._forward(frame)
             elif self._needs_fence():
                 self._send_fence()
@@ -250,38 +261,52 @@ class Session:
     # ---- forwarded commands ----
 
     def _forward(self, frame: Forward) -> None:
-        if self._turn is not None:
+        turn, hint = self._turn, frame.hint
+        if turn is not None:
             self._turn = None
             self._to_client(self._pushes.release())
-        self._reply_skipped = False
-        if frame.hint is Hint.PROTOCOL:
-            self._protocol_known = False
-            self._replies_off = False  # RESET ends it; a HELLO that does not is found out by the fence
-        elif frame.hint is not None:
-            self._replies_off = frame.hint is Hint.REPLIES_OFF
-            self._reply_skipped = frame.hint is Hint.REPLY_SKIPPED
+        self._reply_skipped = hint is Hint.REPLY_SKIPPED
+        if hint is not None:
+            self._changed(hint, turn)
         self._actions.append(ToRedis(frame.data))
 
+    def _changed(self, hint: Hint, turn: Turn | None) -> None:
+        """Note what a forwarded command may have changed; `turn` is what was known before it."""
+        if hint in (Hint.PROTOCOL, Hint.RESET):
+            self._protocol_known = False
+        if hint in (Hint.REPLIES_ON, Hint.RESET):
+            self._replies_off = False
+        elif hint is Hint.REPLIES_OFF and turn in (Turn.RUN, Turn.SILENT):  # otherwise Redis refuses it
+            self._replies_off = True
+
+    def _silences(self, frame: Forward) -> bool:
+        """Whether a fence must go first, because none would come back afterwards.
+
+        Without it, a client that has not logged in could ask for silence, be refused, and be taken for silent.
+        """
+        return frame.hint is Hint.REPLIES_OFF and not self._replies_off and self._turn is None
+
     def _needs_fence(self) -> bool:
-        return not self._replies_off and (self._turn is None or not self._protocol_known)
+        if self._replies_off:
+            return False
+        return self._turn is None or (self._turn is Turn.RUN and not self._protocol_known)
 
     def _send_fence(self) -> None:
-        ask = not self._protocol_known and not self._reply_skipped  # a skipped ECHO would leave HELLO's reply bare
-        self._fence = Fence(self._nonce(), ask_protocol=ask)
         if self._turn is not None:
             self._to_client(self._pushes.release())
+        self._fence = Fence(self._nonce(), ask_protocol=self._turn is Turn.RUN and not self._protocol_known)
         self._actions.append(ToRedis(self._fence.request))
 
-    def _fence_passed(self, passed: Passed) -> None:
+    def _fence_passed(self, fence: Fence, passed: Passed) -> None:
         self._turn = passed.turn
         self._refusal = passed.refusal
+        if passed.turn is Turn.SILENT and not self._reply_skipped:
+            self._turn = Turn.ANSWERED
         self._reply_skipped = False
-        if passed.protocol is not None:
-            self._protocol = passed.protocol
+        if fence.asks_protocol:
+            # A server without HELLO tells nothing: then the client's own HELLO failed too, and nothing has changed.
+            self._protocol = passed.protocol or self._protocol
             self._protocol_known = True
-        elif passed.turn is not Turn.SILENT:
-            # HELLO was not asked, or was refused like everything else; errors read the same in both protocols.
-            self._protocol_known = self._protocol_known or passed.turn is not Turn.RUN
 
     # ---- MEM commands ----
 
@@ -303,7 +328,7 @@ class Session:
     def _prepare(self, frame: Own | Oversized) -> Ticket:
         """Parse a MEM command; what cannot be parsed, or may not run now, has its reply already."""
         command = self._commands[frame.name]
-        silent = self._replies_off or self._turn is Turn.SILENT
+        silent = self._replies_off or self._turn in (Turn.SILENT, Turn.ANSWERED)
         refusal = self._refusal_for(command)
         request: Request | None = None
         if refusal is None:
@@ -315,7 +340,9 @@ class Session:
                 refusal = problem.reply()
         if self._turn is Turn.SILENT:
             self._turn = Turn.RUN
-        ticket = Ticket(command, request, self._now, silent=silent)
+        elif self._turn is Turn.ANSWERED:
+            self._turn = None
+        ticket = Ticket(command, request, self._now, size=_size(frame), silent=silent)
         if refusal is not None:
             ticket.refuse(refusal)
         return ticket
@@ -327,6 +354,8 @@ class Session:
             return self._refusal.decode().replace("'echo'", f"'{name}'").removeprefix("-")
         if self._turn is Turn.IN_TRANSACTION:
             return f"ERR '{name}' cannot be part of a transaction; send it before MULTI or after EXEC"
+        if self._turn is Turn.ANSWERED:
+            return "ERR Redis has answered"  # for the metrics
         return None
 
     def _answer(self, ticket: Ticket, result: object) -> None:
@@ -343,9 +372,16 @@ class Session:
             ticket.reply = replies.encode(ticket.command.render(result), self._protocol)
 
     def _flush_replies(self) -> None:
-        """Send the replies at the head of the line; a client that is gone, or asked for none, gets none."""
+        """Send the replies at the head of the line; a client that asked for none gets none."""
         while self._running and self._running[0].reply is not None:
             ticket = self._running.popleft()
             self._observe(ticket.command.name, ticket.outcome, self._now - ticket.started)
-            if not ticket.silent and not self._client_gone:
+            self._pending_bytes -= ticket.size
+            if not ticket.silent:
                 self._to_client(ticket.reply or b"")
+
+
+def _size(frame: Forward | Own | Oversized) -> int:
+    if isinstance(frame, Forward):
+        return len(frame.data)
+    return sum(map(len, frame.arguments)) if isinstance(frame, Own) else 0

@@ -13,6 +13,9 @@ from sidecar.commands.arguments import Arguments, shown, text
 from sidecar.errors import BadMessage, SyntaxProblem
 from sidecar.memory.message import ROLES, Message
 
+MAX_NESTING = 100
+"""Deepest JSON in a message. Whoever reads it later must get through it, on a fuller stack than ours."""
+
 _ROLE_NAMES = {role.encode(): role for role in ROLES}
 _IMAGES = frozenset({"image_url", "image", "input_image"})
 _AUDIOS = frozenset({"input_audio", "audio"})
@@ -60,13 +63,13 @@ def read_json(item: bytes, number: int) -> Message:
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         raise BadMessage(f"message {number} is not a JSON object: {problem}") from problem
     except RecursionError as problem:
-        raise BadMessage(f"message {number} is nested too deeply; flatten it") from problem
+        raise _too_deep(number) from problem
 
 
 def _from_fields(fields: dict[str, Any], number: int) -> Message:
     role = fields.pop("role", None)
     if not isinstance(role, str) or role not in ROLES:
-        raise _unknown_role(role if isinstance(role, str) else "missing or not a string", number)
+        raise _unknown_role(shown(role.encode()) if isinstance(role, str) else "missing or not a string", number)
     message = Message(role, "")
     counted: list[str] = []
     content = fields.setdefault("content", None)
@@ -81,7 +84,21 @@ def _from_fields(fields: dict[str, Any], number: int) -> Message:
     message.counted = tuple(counted)
     if fields:  # content, when it is null or a list, is still among them
         message.fields = _encode(fields).decode()
+        if message.fields.count("[") + message.fields.count("{") > MAX_NESTING:
+            _check_nesting(fields, number, MAX_NESTING)
     return message
+
+
+def _check_nesting(value: Any, number: int, left: int) -> None:
+    if isinstance(value, dict | list):
+        if not left:
+            raise _too_deep(number)
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_nesting(item, number, left - 1)
+
+
+def _too_deep(number: int) -> BadMessage:
+    return BadMessage(f"message {number} is nested more than {MAX_NESTING} levels deep; flatten it")
 
 
 def _read_linkage(fields: dict[str, Any], number: int, message: Message, counted: list[str]) -> None:

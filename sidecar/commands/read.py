@@ -83,6 +83,8 @@ def _message(message: StoredMessage) -> dict[str, Value]:
     }
     if message.fields is not None:
         for name, value in _decode(message.fields).items():
+            if name in ("id", "tokens"):
+                continue  # ours, which SINCE needs; a message's own ones come back with FORMAT OPENAI
             # Strings and null are themselves; everything else (parts, tool calls) is its JSON.
             reply[name] = value if value is None or isinstance(value, str) else _encode(value)
     return reply

@@ -70,7 +70,7 @@ class Addressing:
         if definition is None:
             definition, instance = self._fallback, text
             if definition is None:
-                raise UnknownMemory(text, sorted(self.definitions))
+                raise UnknownMemory(text[:MAX_INSTANCE_BYTES], sorted(self.definitions))
         elif not separator:
             raise BadKey(f"'{text}' names a definition but no instance; write {text}:<instance>")
         if not instance:

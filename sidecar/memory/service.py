@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from functools import partial
+from functools import cache, partial
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -103,18 +103,18 @@ class MemoryService:
         tally: Tally,
     ) -> None:
         self._store = store
-        self._counter = counter
+        self._counter = cache(counter)  # asked for with every message
         self._encoding_for_model = encoding_for_model
         self._definitions = definitions
         self._engine = engine
         self._tally = tally
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
         self._other_encodings: dict[str, str] = {}
         self._handlers: dict[type, Callable[[Any, Done], None]] = {
             AppendRequest: self._append,
             ReadRequest: self._read,
             InfoRequest: lambda request, done: store.info(request.memory, done),
-            ClearRequest: lambda request, done: store.clear(request.memory, done),
+            ClearRequest: self._clear,
             CountRequest: lambda request, done: self._spawn(self._count(request), done),
             FlushRequest: lambda request, done: self._spawn(self._flush(request), done),
             HealthRequest: lambda request, done: self._spawn(self._health(), done),
@@ -134,19 +134,18 @@ class MemoryService:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _spawn(self, work: Coroutine[Any, Any, object], done: Done) -> None:
-        async def supervised() -> None:
-            try:
-                result: object = await work
-            except asyncio.CancelledError as cancelled:
-                done(cancelled)
-                raise
-            except Exception as problem:
-                result = problem
-            done(result)
-
-        task = asyncio.get_running_loop().create_task(supervised(), name="mem-command")
+        task = asyncio.get_running_loop().create_task(work, name="mem-command")
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(self._ended, done))
+
+    def _ended(self, done: Done, task: asyncio.Task[object]) -> None:
+        """Answer for a task. Not done by its coroutine, which never runs when it is cancelled before its first step."""
+        self._tasks.discard(task)
+        if task.cancelled():
+            done(asyncio.CancelledError())
+            return
+        problem = task.exception()
+        done(task.result() if problem is None else problem)
 
     # ---- append ----
 
@@ -190,12 +189,20 @@ class MemoryService:
             if len(self._other_encodings) >= MAX_REMEMBERED_ENCODINGS:
                 self._other_encodings.clear()
             self._other_encodings[request.memory.keys.name] = result.encoding
-            self._append_counted(request, result.encoding, done)
+            try:
+                self._append_counted(request, result.encoding, done)
+            except Exception as problem:  # the store calls this, and must get to the other requests of its batch
+                done(problem)
             return
         if isinstance(result, AppendResult):
             self._tally.messages_appended += result.appended
             self._tally.tokens_appended += tokens
         done(result)
+
+    def _clear(self, request: ClearRequest, done: Done) -> None:
+        # What comes next is a new memory, which is counted as its definition says.
+        self._other_encodings.pop(request.memory.keys.name, None)
+        self._store.clear(request.memory, done)
 
     # ---- read and count ----
 
@@ -233,13 +240,12 @@ class MemoryService:
                 return self._encoding_for_model(request.model)
             except ValueError as problem:
                 raise SyntaxProblem(str(problem)) from problem
-        name = request.definition or DEFAULT_DEFINITION
-        definition = self._definitions.get(name)
-        if definition is not None:
-            return definition.encoding
         if request.definition is None:  # a strict configuration need not have one called default
-            return Definition().encoding
-        raise UnknownMemory(name, sorted(self._definitions))
+            return self._definitions.get(DEFAULT_DEFINITION, Definition()).encoding
+        definition = self._definitions.get(request.definition)
+        if definition is None:
+            raise UnknownMemory.definition(request.definition, sorted(self._definitions))
+        return definition.encoding
 
     # ---- flush ----
 

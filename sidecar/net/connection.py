@@ -112,15 +112,17 @@ class ClientConnection(asyncio.Protocol):
         self._metrics.clients -= 1
         self._client_left()
         if self._upstream is None and self._dialing is None:
-            self._on_closed(self)
+            self._ended()
+        else:
+            self._throttle()
 
     def _client_left(self) -> None:
         if self._client_eof:
             return
         self._client_eof = True
+        self._abandoned = self._loop.call_later(ABANDONED_S, self.close)
         if self._dialing is None:
             self._perform(self._session.client_eof())
-        self._abandoned = self._loop.call_later(ABANDONED_S, self.close)
 
     # ---- the upstream's socket ----
 
@@ -149,7 +151,7 @@ class ClientConnection(asyncio.Protocol):
         self._upstream = None
         self._perform(self._session.redis_eof())
         if self._client is None:
-            self._on_closed(self)
+            self._ended()
 
     def redis_writable(self, writable: bool) -> None:
         """Redis takes bytes again, or does not."""
@@ -183,7 +185,8 @@ class ClientConnection(asyncio.Protocol):
                 assert ticket.request is not None
                 self._execute(ticket.request, partial(self._completed, ticket))
             case CloseRedis():
-                self.close()
+                if self._upstream is not None:
+                    self._upstream.finish()
             case CloseClient():
                 if self._client is not None:
                     self._client.close()
@@ -197,11 +200,12 @@ class ClientConnection(asyncio.Protocol):
     def _throttle(self) -> None:
         """Read each side only while the other one keeps up."""
         client = self._client
+        keeps_up = self._client_writable or client is None  # what a client that left has sent still takes effect
         if self._upstream is not None:
-            self._upstream.reading(self._client_writable or self._client_eof)
+            self._upstream.reading(keeps_up)
+        self._perform(self._session.hold(not keeps_up))
         if client is None or client.is_closing() or self._dialing is not None or self._client_eof:
             return
-        self._perform(self._session.hold(not self._client_writable))
         wanted = self._client_writable and self._redis_writable and not self._session.full
         if wanted and not client.is_reading():
             client.resume_reading()
@@ -212,12 +216,16 @@ class ClientConnection(asyncio.Protocol):
         """There is no upstream and will be none."""
         self.close()
         if self._client is None:
-            self._on_closed(self)
+            self._ended()
+
+    def _ended(self) -> None:
+        """Both ends are gone."""
+        if self._abandoned is not None:
+            self._abandoned.cancel()
+        self._on_closed(self)
 
     def close(self) -> None:
         """Send what is buffered on both sides, then close them."""
-        if self._abandoned is not None:
-            self._abandoned.cancel()
         if self._upstream is not None:
             self._upstream.close()
         if self._client is not None:

@@ -32,6 +32,8 @@ class RedisEndpoint:
         parts = urlsplit(url)
         if parts.scheme != "redis":
             raise ValueError(f"a Redis URL starts with redis://, not '{parts.scheme}://'")
+        if "@" in parts.path + parts.query + parts.fragment:
+            raise ValueError("in the Redis URL, the characters / ? # of a user or password must be percent-encoded")
         if not parts.hostname:
             raise ValueError("the Redis URL names no host; write redis://host:port/database")
         database = parts.path.strip("/") or "0"

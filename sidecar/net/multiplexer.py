@@ -46,7 +46,7 @@ log = structlog.get_logger()
 class _Call:
     """One command from its call to its reply."""
 
-    __slots__ = ("command", "deadline", "done", "resend", "script", "sent", "size")
+    __slots__ = ("command", "deadline", "done", "resend", "resent", "script", "sent", "size")
 
     def __init__(
         self,
@@ -62,6 +62,7 @@ class _Call:
         self.resend = resend
         self.deadline = deadline
         self.sent = False
+        self.resent = False
         self.size = 0
 
 
@@ -160,6 +161,7 @@ class Multiplexer:
                 link.abort()
                 raise
         for call in reversed(self._sent):  # the old order, ahead of what came later
+            call.resent = True
             self._waiting.appendleft(call)
         self._sent.clear()
         self._link = link
@@ -173,6 +175,7 @@ class Multiplexer:
         if where.database:
             commands.append(("SELECT", where.database))
         commands.append(("CLIENT", "SETNAME", "memsidecar"))
+        commands.append(("PING",))  # refused while Redis loads its data, as our commands would be
         return commands
 
     def _enqueue(
@@ -185,7 +188,11 @@ class Multiplexer:
         if self._held_bytes > MAX_HELD_BYTES:
             done(Unavailable(f"more than {MAX_HELD_BYTES} bytes of commands wait already"))
             return
-        self._waiting.append(_Call(command, script, done, resend, self._loop.time() + self._deadline_s))
+        call = _Call(command, script, done, resend, self._loop.time() + self._deadline_s)
+        if self._link is None:  # otherwise it leaves within this turn of the loop, and is measured then
+            call.size = sum(len(part) for part in command if not isinstance(part, int))
+            self._held_bytes += call.size
+        self._waiting.append(call)
         if not self._flush_scheduled:
             self._flush_scheduled = True
             self._loop.call_soon(self._flush)
@@ -217,6 +224,10 @@ class Multiplexer:
             self._flush()
             return
         self._held_bytes -= call.size
+        if call.resent and isinstance(reply, RedisRefused):
+            # The first try may have been executed, whatever this one is told (READONLY after a failover, say).
+            call.done(Uncertain(f"and now answers {reply.line}"))
+            return
         call.done(reply)
 
     def lost(self, why: str) -> None:

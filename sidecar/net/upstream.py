@@ -36,6 +36,15 @@ class Upstream(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def finish(self) -> None:
+        """Send what is buffered and end our half of the stream. Redis executes it all, answers, and closes.
+
+        Closing both halves instead would drop replies, and a reply to a closed socket makes the kernel at Redis's end
+        drop the commands that Redis has not read yet.
+        """
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write_eof()
+
     def reading(self, wanted: bool) -> None:
         """Pause or resume reading, for a client that does not keep up."""
         if self._transport is None or self._transport.is_closing():

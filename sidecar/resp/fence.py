@@ -26,17 +26,22 @@ from enum import Enum, auto
 MAX_ERROR_LINE_BYTES = 512
 """Longest error line that is taken for the fence's. Redis shortens the unknown name to 128 bytes."""
 
-MAX_TEXT_BEFORE_NAME = 65
-"""Most bytes of the error about the unknown command in front of its name; Redis has 22."""
+MAX_TEXT_BEFORE_NAME = 40
+"""Most bytes of the error about the unknown command in front of its name; Redis has 22, and 55 in front of the nonce
+where it is ECHO that does not exist."""
 
 
 class Turn(Enum):
-    """What a MEM command may do now."""
+    """What a MEM command may do now.
+
+    ANSWERED means that something stood in ECHO's place which is not in the table; the client has got it.
+    """
 
     RUN = auto()
     REFUSED = auto()
     IN_TRANSACTION = auto()
     SILENT = auto()
+    ANSWERED = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,7 @@ class Fence:
         hello = b"*1\r\n$5\r\nHELLO\r\n" if ask_protocol else b""
         size = len(nonce)
         self.request = b"*2\r\n$4\r\nECHO\r\n$%d\r\n%b\r\n%b*1\r\n$%d\r\n%b\r\n" % (size, nonce, hello, size, nonce)
-        self._asks = ask_protocol
+        self.asks_protocol = ask_protocol
         self._echo = b"$%d\r\n%b\r\n" % (size, nonce)
         self._name = re.compile(rb"%b[^\r\n]{0,%d}\r\n" % (nonce, MAX_ERROR_LINE_BYTES))
         self._held = b""
@@ -102,7 +107,7 @@ class Fence:
         if echo >= 0:
             answer = data[echo + len(self._echo) :]
             # Redis may have read the fence in two pieces and sent a push between them: that is the client's.
-            between = b"" if self._asks else answer
+            between = b"" if self.asks_protocol else answer
             return data[:echo] + between, Passed(Turn.RUN, protocol=_protocol(answer))
         match = _REFUSED.search(data, max(len(data) - _LONGEST_TAIL_BYTES, 0))
         if match is None:

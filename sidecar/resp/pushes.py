@@ -17,7 +17,7 @@ class PushBoundary:
     """Passes whole replies on and holds the rest. Starts at a reply's beginning."""
 
     def __init__(self) -> None:
-        self._held = b""
+        self._held = bytearray()  # a message may be hundreds of megabytes and come in thousands of pieces
         self._position = 0  # how far `_held` was understood
         self._open = 0  # items that the current reply still lacks
 
@@ -28,13 +28,15 @@ class PushBoundary:
         while self._step():
             if self._open == 0:
                 end = self._position
-        whole, self._held = self._held[:end], self._held[end:]
+        whole = bytes(self._held[:end])
+        del self._held[:end]
         self._position -= end
         return whole
 
     def release(self) -> bytes:
         """Return what is held and start anew: from here on, other replies come too and nothing is torn apart."""
-        held, self._held = self._held, b""
+        held = bytes(self._held)
+        self._held.clear()
         self._position = self._open = 0
         return held
 

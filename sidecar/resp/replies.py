@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 
 Value = None | bool | int | float | str | bytes | Sequence["Value"] | Mapping[str, "Value"]
 
-OK = b"+OK\r\n"
-
 
 def encode(value: Value, protocol: int) -> bytes:
     """Return the bytes of one reply.

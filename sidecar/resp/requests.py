@@ -47,6 +47,7 @@ class Hint(Enum):
     """What forwarded bytes may have changed about the connection. Hints, because Redis may have refused."""
 
     PROTOCOL = auto()
+    RESET = auto()
     REPLIES_OFF = auto()
     REPLIES_ON = auto()
     REPLY_SKIPPED = auto()
@@ -78,10 +79,10 @@ class Oversized:
 
 Frame = Forward | Own | Oversized
 
-_PROTOCOL_NAMES = frozenset({b"HELLO", b"RESET"})
+_NAME_HINTS = {b"HELLO": Hint.PROTOCOL, b"RESET": Hint.RESET}
 _REPLICATION_NAMES = frozenset({b"SYNC", b"PSYNC"})
 _REPLY_HINTS = {b"OFF": Hint.REPLIES_OFF, b"ON": Hint.REPLIES_ON, b"SKIP": Hint.REPLY_SKIPPED}
-_WATCHED_NAMES = _PROTOCOL_NAMES | _REPLICATION_NAMES | {b"CLIENT"}
+_WATCHED_NAMES = _NAME_HINTS.keys() | _REPLICATION_NAMES | {b"CLIENT"}
 _LONGEST_WATCHED_NAME = 16
 
 
@@ -137,8 +138,11 @@ class RequestFramer:
                 after = self._pass_over(data, position)
             elif self._collected is not None:
                 after, frame = self._collect(data, position, self._collected)
-            elif (after := self._pass_whole(data, position)) == position:
-                after, frame, hint = self._begin(data, position)
+            else:
+                self._dropping = False
+                after = self._pass_whole(data, position)
+                if after == position:
+                    after, frame, hint = self._begin(data, position)
                 if (frame or self._collected) and position > start:
                     frames.append(Forward(data[start:position]))
             if frame is not None or self._collected is not None or self._dropping:
@@ -186,7 +190,6 @@ class RequestFramer:
 
     def _begin(self, data: bytes, position: int) -> tuple[int, Frame | None, Hint | None]:
         """Look at the start of a request; return how far it was understood."""
-        self._dropping = False
         match = _START.match(data, position)
         if match is None:
             return self._begin_oddly(data, position)
@@ -206,7 +209,7 @@ class RequestFramer:
                 return position, None, None
         self._left = count - 1
         self._skip = length + 2
-        return after, None, Hint.PROTOCOL if name in _PROTOCOL_NAMES else None
+        return after, None, _NAME_HINTS.get(name)
 
     def _begin_oddly(self, data: bytes, position: int) -> tuple[int, Frame | None, Hint | None]:
         """Handle every start of a request but the usual one."""
@@ -243,8 +246,7 @@ class RequestFramer:
             return position, None, None
         if name in self._own:
             return newline + 1, Own(name, words[1:]), None
-        hint = Hint.PROTOCOL if name in _PROTOCOL_NAMES else _reply_hint(words)
-        return newline + 1, None, hint
+        return newline + 1, None, _NAME_HINTS.get(name) or _reply_hint(words)
 
     def _pass_over(self, data: bytes, position: int) -> int:
         """Step over arguments that we do not look at, as far as they are here."""

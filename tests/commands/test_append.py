@@ -1,0 +1,85 @@
+"""MEMAPPEND: its arguments and its reply. How messages are read is told in the tests of `messages`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sidecar.memory.message import Message
+from sidecar.memory.requests import LARGE_MESSAGE_CHARACTERS, AppendRequest
+from sidecar.memory.results import AppendResult
+from tests.commands.asking import MEMORY, check_both, parse, refused
+
+
+def test_pairs() -> None:
+    """Pairs of role and content are messages, in their order."""
+    assert parse("MEMAPPEND", "k", "user", "hi", "ASSISTANT", "") == AppendRequest(
+        MEMORY, [Message("user", "hi"), Message("assistant", "")]
+    )
+
+
+@pytest.mark.parametrize("word", ["JSON", "json"])
+def test_json(word: str) -> None:
+    """JSON begins a list of messages as objects."""
+    request = parse("MEMAPPEND", "k", word, '{"role":"user","content":"hi"}', '{"role":"tool","content":null}')
+    assert [message.role for message in request.messages] == ["user", "tool"]
+
+
+ERRORS = {
+    (): "ERR wrong number of arguments for 'memappend' command",
+    ("k",): "ERR wrong number of arguments for 'memappend' command",
+    ("k", "user"): "ERR wrong number of arguments for 'memappend' command",
+    ("k", "user", "hi", "assistant"): "ERR messages are pairs of role and content, but the last one, 'assistant', has "
+    "no content",
+    ("k:{}", "user", "hi"): "BADKEY '{' at offset 2 is not allowed in a key; use A-Z a-z 0-9 _ . - : @ / *",
+    (
+        "k",
+        "usr",
+        "hi",
+    ): "BADMESSAGE role of message 1 is 'usr'; it must be one of assistant, developer, system, tool, user",
+    (
+        "k",
+        "user",
+        b"\xff",
+    ): "BADMESSAGE the content of message 1 is not UTF-8: byte 0xff at offset 0; send text as UTF-8",
+}
+
+
+@pytest.mark.parametrize("arguments", ERRORS)
+def test_errors(arguments: tuple[str | bytes, ...]) -> None:
+    """What is wrong with the arguments is said."""
+    assert refused("MEMAPPEND", *arguments) == ERRORS[arguments]
+
+
+@pytest.mark.parametrize(
+    ("characters", "large"), [(LARGE_MESSAGE_CHARACTERS, False), (LARGE_MESSAGE_CHARACTERS + 1, True)]
+)
+def test_large(characters: int, large: bool) -> None:
+    """An append is large when one message has that much to count, in its content or in what else is counted."""
+    content = "x" * characters
+    assert parse("MEMAPPEND", "k", "user", "hi", "user", content).large is large
+    for fields in (
+        {"content": content},
+        {"content": "", "name": content},
+        {"content": [{"type": "text", "text": content}]},
+    ):
+        assert parse("MEMAPPEND", "k", "JSON", json.dumps({"role": "user", **fields})).large is large
+    assert not parse("MEMAPPEND", "k", *["user", "x" * (LARGE_MESSAGE_CHARACTERS // 2)] * 3).large
+
+
+def test_reply() -> None:
+    """The reply has the ids, the totals afterwards, and how the memory stands with its flush."""
+    check_both(
+        "MEMAPPEND",
+        AppendResult("1-0", "2-0", 2, 7, 99, "due"),
+        {
+            "first-id": "1-0",
+            "last-id": "2-0",
+            "appended": 2,
+            "messages": 7,
+            "tokens": 99,
+            "flush": "due",
+            "duplicate": False,
+        },
+    )

@@ -1,0 +1,136 @@
+"""MEMREAD: every option, every error, and the map that it answers. The JSON is told in the tests of `openai`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sidecar.memory.message import StoredMessage
+from sidecar.memory.requests import ReadRequest
+from sidecar.memory.results import ReadResult
+from tests.commands.asking import MEMORY, check_both, parse, received, refused
+
+OPTIONS: list[tuple[str, dict[str, Any]]] = [
+    ("", {}),
+    ("TOKENS 0", {"tokens": 0}),
+    ("tokens 500", {"tokens": 500}),
+    ("TOKENS 500 RESERVE 100", {"tokens": 400}),
+    ("RESERVE 100 TOKENS 500", {"tokens": 400}),
+    ("TOKENS 100 RESERVE 500", {"tokens": 0}),
+    ("RESERVE 0", {}),
+    ("COUNT 1", {"count": 1}),
+    ("SINCE 1732312345678-0", {"since": "1732312345678-0"}),
+    ("SINCE 5", {"since": "5"}),
+    ("NOSUMMARY", {"with_summary": False}),
+    ("FORMAT OPENAI", {"openai": True}),
+    ("format resp", {}),
+    ("FORMAT OPENAI FORMAT RESP", {}),
+    ("PEEK", {"touch": False}),
+    (
+        "peek nosummary format openai since 1-1 count 9 tokens 8 reserve 1",
+        {"touch": False, "with_summary": False, "openai": True, "since": "1-1", "count": 9, "tokens": 7},
+    ),
+]
+
+
+@pytest.mark.parametrize(("options", "fields"), OPTIONS)
+def test_options(options: str, fields: dict[str, Any]) -> None:
+    """Every option says what it says, in any case and order; the last of two wins."""
+    assert parse("MEMREAD", "k", *options.split()) == ReadRequest(MEMORY, **fields)
+
+
+ERRORS = {
+    "TOKENS": "ERR MEMREAD expects a number after TOKENS at the end of its arguments",
+    "TOKENS many": "ERR TOKENS takes a whole number from 0 to 2^53, not 'many'",
+    "RESERVE -1": "ERR RESERVE takes a whole number from 0 to 2^53, not '-1'",
+    "RESERVE 5": "ERR RESERVE keeps a part of TOKENS free; give TOKENS too",
+    "COUNT": "ERR MEMREAD expects a number after COUNT at the end of its arguments",
+    "COUNT 0": "ERR COUNT takes a whole number from 1 to 2^53, not '0'",
+    "SINCE": "ERR MEMREAD expects a message id after SINCE at the end of its arguments",
+    "SINCE $": "ERR SINCE takes a message id such as 1732312345678-0, not '$'",
+    "FORMAT": "ERR MEMREAD expects RESP or OPENAI after FORMAT at the end of its arguments",
+    "FORMAT xml": "ERR FORMAT takes RESP or OPENAI, not 'XML'",
+    "PEEK first": "ERR MEMREAD has no option 'FIRST'; "
+    "it knows TOKENS, RESERVE, COUNT, SINCE, NOSUMMARY, FORMAT and PEEK",
+}
+
+
+@pytest.mark.parametrize("options", ERRORS)
+def test_errors(options: str) -> None:
+    """What is wrong with an option is said."""
+    assert refused("MEMREAD", "k", *options.split()) == ERRORS[options]
+
+
+def test_the_key() -> None:
+    """A key is needed, and must be one."""
+    assert refused("MEMREAD") == "ERR wrong number of arguments for 'memread' command"
+    assert refused("MEMREAD", "").startswith("BADKEY ")
+
+
+FIELDS = (
+    '{"content":null,"name":"ann","tool_calls":[{"id":"a"}],"x":{"é":[1.5,true]},"n":7,"nothing":null,'
+    '"id":"theirs","tokens":"theirs","role_":"x"}'
+)
+
+
+def test_reply() -> None:
+    """The map has the summary, the messages with their further fields, and the figures; ids and tokens are ours."""
+    messages = [StoredMessage("1-0", "user", "hi é", 10, None), StoredMessage("2-0", "assistant", "", 20, FIELDS)]
+    check_both(
+        "MEMREAD",
+        ReadResult("so far", 5, messages, 8, 90, more=True, left_out=1),
+        {
+            "summary": "so far",
+            "messages": [
+                {"id": "1-0", "role": "user", "content": "hi é", "tokens": 10},
+                {
+                    "id": "2-0",
+                    "role": "assistant",
+                    "content": None,
+                    "tokens": 20,
+                    "name": "ann",
+                    "tool_calls": '[{"id":"a"}]',
+                    "x": '{"é":[1.5,true]}',
+                    "n": "7",
+                    "nothing": None,
+                    "role_": "x",
+                },
+            ],
+            "tokens": 35,
+            "total-messages": 8,
+            "total-tokens": 90,
+            "more": True,
+            "left-out": 1,
+        },
+    )
+
+
+def test_parts() -> None:
+    """Content that is a list of parts is its JSON."""
+    parts = '[{"type":"text","text":"a b"}]'
+    result = ReadResult(None, 0, [StoredMessage("1-0", "user", "", 1, f'{{"content":{parts}}}')], 1, 1, False, 0)
+    assert received("MEMREAD", result, 3)["messages"] == [{"id": "1-0", "role": "user", "content": parts, "tokens": 1}]
+
+
+def test_an_empty_memory() -> None:
+    """An unknown memory is an empty one."""
+    check_both(
+        "MEMREAD",
+        ReadResult(None, 0, [], 0, 0, more=False, left_out=0),
+        {
+            "summary": None,
+            "messages": [],
+            "tokens": 0,
+            "total-messages": 0,
+            "total-tokens": 0,
+            "more": False,
+            "left-out": 0,
+        },
+    )
+
+
+def test_as_openai() -> None:
+    """FORMAT OPENAI answers one bulk string, the same on both protocols."""
+    result = ReadResult(None, 0, [StoredMessage("1-0", "user", "hi", 1, None)], 1, 1, False, 0, openai=True)
+    check_both("MEMREAD", result, '[{"role":"user","content":"hi"}]')

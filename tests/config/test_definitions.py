@@ -1,0 +1,213 @@
+"""Memory definitions in YAML: every field is read and checked, and all that is wrong is said at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sidecar.config.definitions import MAX_LIMIT, builtin_definitions, load_definitions
+from sidecar.errors import ConfigurationError
+from sidecar.memory.definition import Definition, FlushPolicy
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "memories.yaml"
+
+
+def load(file: Path, **fields: Any) -> Definition:
+    """Load a file with one definition `chat` of these fields."""
+    file.write_text(yaml.safe_dump({"definitions": [{"id": "chat", **fields}]}))
+    return load_definitions(file).by_id["chat"]
+
+
+def problems(file: Path, text: str | None = None, **fields: Any) -> list[str]:
+    """Return what is wrong with a file, or with one definition of these fields, without the file's own name."""
+    file.write_text(yaml.safe_dump({"definitions": [{"id": "chat", **fields}]}) if text is None else text)
+    with pytest.raises(ConfigurationError) as problem:
+        load_definitions(file)
+    assert all(line.startswith(f"{file}: ") for line in problem.value.problems)
+    assert str(problem.value) == "\n".join(problem.value.problems)
+    return [line.removeprefix(f"{file}: ") for line in problem.value.problems]
+
+
+def test_defaults(file: Path) -> None:
+    """A definition needs an id only; the rest is that of the built-in one."""
+    assert load(file) == Definition(id="chat")
+
+
+READ: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"description": "talks"}, {"description": "talks"}),
+    ({"encoding": "cl100k_base"}, {"encoding": "cl100k_base"}),
+    ({"encoding": None}, {}),
+    ({"model": "gpt-4"}, {"encoding": "cl100k_base"}),
+    ({"model": "gpt-4o"}, {"encoding": "o200k_base"}),
+    ({"max_tokens": 8_000}, {"max_tokens": 8_000}),
+    ({"max_tokens": None}, {"max_tokens": None}),
+    ({"max_tokens": MAX_LIMIT}, {"max_tokens": MAX_LIMIT}),
+    ({"max_messages": 50}, {"max_messages": 50}),
+    ({"ttl": "30d"}, {"ttl_ms": 30 * 86_400_000}),
+    ({"ttl": "1.5 hours"}, {"ttl_ms": 5_400_000}),
+    ({"ttl": None}, {"ttl_ms": None}),
+    ({"image_tokens": 85}, {"image_tokens": 85}),
+    ({"image_tokens": 0}, {"image_tokens": 0}),
+    ({"audio_tokens": 5}, {"audio_tokens": 5}),
+    ({"flush": {}}, {}),
+    ({"flush": {"strategy": "fifo"}}, {"flush": FlushPolicy(strategy="fifo")}),
+    ({"flush": {"strategy": "hybrid_summary"}}, {"flush": FlushPolicy(strategy="hybrid_summary")}),
+    ({"flush": {"threshold": 1}}, {"flush": FlushPolicy(threshold=1.0)}),
+    ({"flush": {"target": 0.1}}, {"flush": FlushPolicy(target=0.1)}),
+    ({"flush": {"summary_tokens": 16}}, {"flush": FlushPolicy(summary_tokens=16)}),
+]
+
+
+@pytest.mark.parametrize(("fields", "expected"), READ, ids=lambda value: str(value))
+def test_each_field(file: Path, fields: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Each field of a definition is read into the domain's definition."""
+    if "max_tokens" in expected:
+        got = load(file, **fields)
+        assert got.max_tokens == expected["max_tokens"]
+    else:
+        assert load(file, **fields) == Definition(**{"id": "chat", **expected})
+
+
+def test_an_id_of_digits(file: Path) -> None:
+    """An id that YAML reads as a number is a name all the same."""
+    file.write_text("definitions: [{id: 42}]")
+    assert set(load_definitions(file).by_id) == {"42", "default"}
+
+
+@pytest.mark.parametrize(
+    ("max_tokens", "target", "expected"),
+    [(128_000, 0.5, 1_000), (4_000, 0.5, 1_000), (2_000, 0.5, 500), (100, 0.5, 25), (10, 0.5, 16), (None, 0.5, 1_000)],
+)
+def test_a_small_memory_gets_a_small_summary(file: Path, max_tokens: int | None, target: float, expected: int) -> None:
+    """The summary takes at most half of what a flush leaves, without being asked for it."""
+    definition = load(file, max_tokens=max_tokens, flush={"target": target})
+    assert definition.flush.summary_tokens == expected
+
+
+NUMBERS = {"max_tokens": 1, "max_messages": 1, "image_tokens": 0, "audio_tokens": 0}
+WRONG: list[tuple[dict[str, Any], str]] = [
+    *(({name: least - 1}, f"definition 'chat', {name}: Input should be greater than or equal to {least}")
+      for name, least in NUMBERS.items()),
+    *(({name: MAX_LIMIT + 1}, f"definition 'chat', {name}: Input should be less than or equal to {MAX_LIMIT}")
+      for name in NUMBERS),
+    *(({name: "many"}, f"definition 'chat', {name}: Input should be a valid integer") for name in NUMBERS),
+    ({"max_tokens": 1.5}, "definition 'chat', max_tokens: Input should be a valid integer"),
+    ({"encoding": "p50k"}, "definition 'chat', encoding: 'p50k' is no encoding; use one of o200k_base, cl100k_base"),
+    ({"model": "llama"}, "definition 'chat'"),
+    ({"model": "gpt-4o", "encoding": "o200k_base"}, "definition 'chat': give either encoding or model, not both"),
+    ({"ttl": "soon"}, "definition 'chat', ttl: 'soon' is no duration; write a number and a unit"),
+    ({"ttl": 3600}, "definition 'chat', ttl: '3600' is no duration; write a number and a unit"),
+    ({"ttl": "11000d"}, "definition 'chat', ttl: '11000d' must be between 1ms and 3650d"),
+    ({"description": 5}, "definition 'chat', description: Input should be a valid string"),
+    ({"max_token": 5}, "definition 'chat', max_token: Extra inputs are not permitted"),
+    ({"flush": {"treshold": 0.5}}, "definition 'chat', flush.treshold: Extra inputs are not permitted"),
+    ({"flush": {"strategy": "lru"}},
+     "definition 'chat', flush.strategy: 'lru' is no flush strategy; use one of fifo, hybrid_summary"),
+    ({"flush": {"threshold": 0}}, "definition 'chat', flush.threshold: Input should be greater than 0"),
+    ({"flush": {"threshold": 1.1}}, "definition 'chat', flush.threshold: Input should be less than or equal to 1"),
+    ({"flush": {"target": 0}}, "definition 'chat', flush.target: Input should be greater than 0"),
+    ({"flush": {"target": 0.8}},
+     "definition 'chat', flush: target (0.8) must be below threshold (0.8), or flushes never rest"),
+    ({"flush": {"summary_tokens": 15}},
+     "definition 'chat', flush.summary_tokens: Input should be greater than or equal to 16"),
+    ({"max_tokens": 100, "flush": {"summary_tokens": 50}},
+     "definition 'chat': flush.summary_tokens (50) must be below the target of 50 tokens"),
+    ({"flush": 5}, "definition 'chat', flush: Input should be a valid dictionary or instance of FlushModel"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fields", "line"), WRONG)
+def test_each_mistake(file: Path, fields: dict[str, Any], line: str) -> None:
+    """Each mistake is said with file, definition and field."""
+    (found,) = problems(file, **fields)
+    assert found.startswith(line)
+
+
+@pytest.mark.parametrize("id_", ["", "a b", "a:b", "ü", "x" * 65, "{}"])
+def test_ids(file: Path, id_: str) -> None:
+    """An id has only characters that a key may have in front of its colon."""
+    file.write_text(yaml.safe_dump({"definitions": [{"id": id_}]}))
+    with pytest.raises(ConfigurationError, match="must have 1 to 64 of the characters"):
+        load_definitions(file)
+
+
+@pytest.mark.parametrize("id_", ["", "null", "no", "true", "[a]"])
+def test_ids_that_yaml_reads_differently(file: Path, id_: str) -> None:
+    """What YAML reads as nothing, a truth value or a list is no id."""
+    (found,) = problems(file, f"definitions:\n  - id: {id_}\n")
+    assert "must have 1 to 64 of the characters" in found
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", "Input should be a valid dictionary or instance of DefinitionsFile"),
+        ("definitions: []", "definitions: List should have at least 1 item"),
+        ("{}", "definitions: Field required"),
+        ("definitions: [5]", "definition number 1: Input should be a valid dictionary"),
+        ("definitions: [{}]", "definition number 1, id: Field required"),
+        ("definitions: [{id: a}, {description: x}]", "definition number 2, id: Field required"),
+        ("definitions: [{id: a}, {id: a}, {id: b}]", "these ids are defined more than once: a"),
+        ("strict: maybe\ndefinitions: [{id: a}]", "strict: Input should be a valid boolean"),
+        ("memories: []\ndefinitions: [{id: a}]", "memories: Extra inputs are not permitted"),
+        ("a: [", "is not YAML: "),
+        ("!!python/object:os.system {}", "is not YAML: "),
+        ("\ud800".encode("utf-8", "surrogatepass").decode("latin-1"), "is not YAML: "),
+    ],
+)
+def test_wrong_files(file: Path, text: str, line: str) -> None:
+    """A file of the wrong shape is said to be so."""
+    (found,) = problems(file, text)
+    assert found.startswith(line)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    """A file that is missing, or no text, is named."""
+    with pytest.raises(ConfigurationError, match=r"nothing\.yaml: cannot be read: .*No such file"):
+        load_definitions(tmp_path / "nothing.yaml")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigurationError, match=r"binary: cannot be read: .*can't decode"):
+        load_definitions(tmp_path / "binary")
+
+
+def test_all_mistakes_at_once(file: Path) -> None:
+    """Every mistake of every definition is in one report."""
+    found = problems(
+        file,
+        "definitions:\n"
+        "  - {id: one, max_tokens: 0, ttl: soon}\n"
+        "  - {id: two, flush: {strategy: lru}, colour: red}\n"
+        "  - {max_messages: -1}\n",
+    )
+    assert [line.partition(": ")[0] for line in found] == [
+        "definition 'one', max_tokens",
+        "definition 'one', ttl",
+        "definition 'two', flush.strategy",
+        "definition 'two', colour",
+        "definition number 3, id",
+        "definition number 3, max_messages",
+    ]
+
+
+def test_the_default_definition(file: Path) -> None:
+    """The built-in `default` is added where the file has none, unless it is strict, and not in place of the file's."""
+    file.write_text("definitions: [{id: chat}]")
+    assert load_definitions(file).by_id == {"chat": Definition("chat"), "default": Definition()}
+    assert load_definitions(file).strict is False
+    file.write_text("strict: true\ndefinitions: [{id: chat}]")
+    assert load_definitions(file).by_id == {"chat": Definition("chat")}
+    assert load_definitions(file).strict is True
+    file.write_text("definitions: [{id: default, max_tokens: 5000}]")
+    assert load_definitions(file).by_id["default"].max_tokens == 5_000
+
+
+def test_without_a_file() -> None:
+    """Without a file there is one definition, `default`."""
+    assert builtin_definitions().by_id == {"default": Definition()}
+    assert builtin_definitions().strict is False

@@ -1,0 +1,177 @@
+"""A store and a flush engine that answer what a test says. They implement the ports that the service calls."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sidecar.memory.addressing import Addressing, Memory
+from sidecar.memory.definition import Definition
+from sidecar.memory.keys import KeySpace
+from sidecar.memory.message import Message
+from sidecar.memory.ports import FlushOrder, FlushOutcome
+from sidecar.memory.requests import Request
+from sidecar.memory.results import AppendResult, EncodingDiffers, MemoryInfo
+from sidecar.memory.service import Done, MemoryService
+from sidecar.metrics import Metrics
+
+DEFINITIONS: Mapping[str, Definition] = {
+    "default": Definition(max_tokens=100, max_messages=10),
+    "old": Definition("old", encoding="cl100k_base", max_tokens=None),
+}
+
+
+def memory(key: str) -> Memory:
+    return Addressing(DEFINITIONS, KeySpace()).resolve(key.encode())
+
+
+def info(messages: int = 0, tokens: int = 0, summary_tokens: int = 0) -> MemoryInfo:
+    """State of a memory with these totals and nothing else to tell."""
+    nothing = None, None, None, None, None, None
+    return MemoryInfo(messages, tokens, summary_tokens, 0, 100, 10, "none", *nothing, "o200k_base", None, None)
+
+
+@dataclass
+class AnsweringStore:
+    """Answers each call with the next of `answers`; the last one stays. None: the call waits in `waiting`."""
+
+    answers: list[Any] = field(default_factory=list)
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
+    waiting: list[Done] = field(default_factory=list)
+
+    def append(self, memory: Memory, messages: list[Message], tokens: list[int], encoding: str, done: Done) -> None:
+        self._answer(done, "append", memory.instance, [message.content for message in messages], tokens, encoding)
+
+    def read(
+        self,
+        memory: Memory,
+        *,
+        tokens: int | None,
+        most: int | None,
+        since: str | None,
+        with_summary: bool,
+        touch: bool,
+        done: Done,
+    ) -> None:
+        self._answer(done, "read", memory.instance, tokens, most, since, with_summary, touch)
+
+    def info(self, memory: Memory, done: Done) -> None:
+        self._answer(done, "info", memory.instance)
+
+    def clear(self, memory: Memory, done: Done) -> None:
+        self._answer(done, "clear", memory.instance)
+
+    def ping(self, done: Done) -> None:
+        self._answer(done, "ping")
+
+    def _answer(self, done: Done, *call: Any) -> None:
+        self.calls.append(call)
+        answer = self.answers[0] if len(self.answers) == 1 else self.answers.pop(0)
+        if answer is None:
+            self.waiting.append(done)
+        else:
+            done(answer)
+
+
+@dataclass
+class AnsweringEngine:
+    """Starts flushes that end with `ending`; None: they go on for ever. `error`: nothing can be started."""
+
+    ending: FlushOutcome | Exception | None = None
+    started: bool = True
+    error: Exception | None = None
+    up: bool | None = True
+    orders: list[FlushOrder] = field(default_factory=list)
+    name = "local"
+    workflow_id = "flush-of-it"
+    run_id = "run-1"
+
+    async def start(self, order: FlushOrder) -> AnsweringEngine:
+        self.orders.append(order)
+        if self.error is not None:
+            raise self.error
+        return self
+
+    async def outcome(self) -> FlushOutcome:
+        if self.ending is None:
+            await asyncio.Event().wait()
+        if isinstance(self.ending, Exception):
+            raise self.ending
+        assert self.ending is not None
+        return self.ending
+
+    async def healthy(self) -> bool:
+        if self.up is None:
+            await asyncio.Event().wait()
+        return bool(self.up)
+
+
+@dataclass
+class LetterCounter:
+    """Counts letters, cl100k_base two for each, and notes the threads that it is called on."""
+
+    encoding: str
+    threads: set[int] = field(default_factory=set)
+
+    def count(self, text: str) -> int:
+        self.threads.add(threading.get_ident())
+        return len(text) * (2 if self.encoding == "cl100k_base" else 1)
+
+
+def encoding_for_model(model: str) -> str:
+    if model != "gpt-4":
+        raise ValueError(f"no vocabulary is known for {model}")
+    return "cl100k_base"
+
+
+class Bench:
+    """A service with everything that it needs, and its answers."""
+
+    def __init__(
+        self,
+        *answers: Any,
+        engine: AnsweringEngine | None = None,
+        definitions: Mapping[str, Definition] = DEFINITIONS,
+    ) -> None:
+        self.store = AnsweringStore(list(answers))
+        self.engine = engine or AnsweringEngine()
+        self.tally = Metrics()
+        self.counters = {name: LetterCounter(name) for name in ("o200k_base", "cl100k_base")}
+        self.service = MemoryService(
+            store=self.store,
+            counter=self.counters.__getitem__,
+            encoding_for_model=encoding_for_model,
+            definitions=definitions,
+            engine=self.engine,
+            tally=self.tally,
+        )
+
+    async def ask(self, request: Request) -> Any:
+        """Execute a request; return its result, an exception too, once it has come, and exactly once."""
+        results: list[Any] = []
+        came = asyncio.Event()
+
+        def done(result: Any) -> None:
+            results.append(result)
+            came.set()
+
+        self.service.execute(request, done)
+        async with asyncio.timeout(10):
+            await came.wait()
+        await asyncio.sleep(0)  # a second answer would come now
+        (result,) = results
+        return result
+
+
+def start(bench: Bench, request: Request) -> list[Any]:
+    """Execute a request without waiting; the list takes what is answered."""
+    results: list[Any] = []
+    bench.service.execute(request, results.append)
+    return results
+
+
+APPENDED = AppendResult("1-0", "2-0", 2, 5, 50, "none")
+OTHER = EncodingDiffers("cl100k_base")

@@ -1,0 +1,113 @@
+"""Servers in the test's own loop, in front of real Redis servers. The loop is uvloop's, as in production."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+
+import pytest
+import uvloop
+
+from sidecar.commands.table import COMMANDS
+from sidecar.memory.addressing import Addressing
+from sidecar.memory.definition import Definition
+from sidecar.memory.keys import KeySpace
+from sidecar.memory.requests import Request
+from sidecar.metrics import Metrics
+from sidecar.net.endpoint import RedisEndpoint
+from sidecar.net.server import MAX_CLIENTS, Server
+
+Done = Callable[[object], None]
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """uvloop differs in when it reads and writes, so these tests run on it."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@dataclass
+class Executed:
+    """Stands where the memory service does: answers with `answer` at once, or when the test says so."""
+
+    at_once: bool = True
+    answer: object = 7
+    requests: list[Request] = field(default_factory=list)
+    waiting: list[Done] = field(default_factory=list)
+
+    def __call__(self, request: Request, done: Done) -> None:
+        self.requests.append(request)
+        if self.at_once:
+            done(self.answer)
+        else:
+            self.waiting.append(done)
+
+
+@dataclass
+class Front:
+    """A running server: its port, its counters, and what it was asked to execute."""
+
+    server: Server
+    port: int
+    metrics: Metrics
+    executed: Executed
+
+    async def connect(self) -> Talk:
+        return Talk(*await asyncio.open_connection("127.0.0.1", self.port, limit=2**27))
+
+
+class Talk:
+    """One client's connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def ask(self, data: bytes, answer: bytes) -> None:
+        """Send `data` and expect exactly `answer`."""
+        self.writer.write(data)
+        await self.expect(answer)
+
+    async def expect(self, answer: bytes) -> None:
+        async with asyncio.timeout(20):
+            assert await self.reader.readexactly(len(answer)) == answer
+
+    async def rest(self) -> bytes:
+        """Return what comes until the connection is closed."""
+        async with asyncio.timeout(20):
+            return await self.reader.read()
+
+    async def close(self) -> None:
+        self.writer.close()
+
+
+class Fronts:
+    """Starts servers and stops them."""
+
+    def __init__(self) -> None:
+        self._servers: list[Server] = []
+
+    async def __call__(self, redis_port: int, *, max_clients: int = MAX_CLIENTS, at_once: bool = True) -> Front:
+        metrics, executed = Metrics(), Executed(at_once)
+        server = Server(
+            endpoint=RedisEndpoint("127.0.0.1", redis_port),
+            commands=COMMANDS,
+            resolve=Addressing({"default": Definition()}, KeySpace()).resolve,
+            execute=executed,
+            metrics=metrics,
+            max_clients=max_clients,
+        )
+        self._servers.append(server)
+        return Front(server, await server.listen("127.0.0.1", 0), metrics, executed)
+
+    async def close(self) -> None:
+        for server in self._servers:
+            await server.close(0.0)
+
+
+@pytest.fixture
+async def start_front() -> AsyncIterator[Fronts]:
+    """Factory of servers: `await start_front(redis_port)`."""
+    fronts = Fronts()
+    yield fronts
+    await fronts.close()

@@ -1,0 +1,111 @@
+"""Drives a session without sockets and writes down what it wants done, for tests that are transcripts."""
+
+from __future__ import annotations
+
+import itertools
+
+from sidecar.commands.table import COMMANDS
+from sidecar.memory.addressing import Addressing
+from sidecar.memory.definition import Definition
+from sidecar.memory.keys import KeySpace
+from sidecar.session import Action, CloseClient, CloseRedis, Run, Session, Ticket, ToClient, ToRedis
+
+Step = bytes | str
+"""A transcript's step: bytes for the client (`<`), for Redis (`>`), or a word for the rest."""
+
+
+def command(line: str) -> bytes:
+    words = line.encode().split()
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
+
+
+def fence(number: int, *, ask: bool = False) -> bytes:
+    nonce = f"nonce{number}"
+    return command(f"ECHO {nonce}") + (command("HELLO") if ask else b"") + command(nonce)
+
+
+def passed(number: int, *, echo: bytes | None = None, hello: bytes = b"") -> bytes:
+    """Return what Redis answers to a fence; `echo` is what comes in the place of its first half."""
+    nonce = b"nonce%d" % number
+    first = b"$%d\r\n%b\r\n" % (len(nonce), nonce) if echo is None else echo
+    return first + hello + b"-ERR unknown command '%b', with args beginning with: \r\n" % nonce
+
+
+class Client:
+    """Drives one session and writes down what it does."""
+
+    def __init__(self) -> None:
+        numbers = itertools.count(1)
+        self.observed: list[tuple[str, str, float]] = []
+        self.now = 0.0
+        self.tickets: list[Ticket] = []
+        self.session = Session(
+            commands=COMMANDS,
+            resolve=Addressing({"default": Definition()}, KeySpace()).resolve,
+            nonce=lambda: b"nonce%d" % next(numbers),
+            observe=lambda *seen: self.observed.append(seen),
+        )
+
+    def sends(self, *parts: bytes | str) -> list[Step]:
+        """The client sends commands (text) or bytes."""
+        data = b"".join(command(part) if isinstance(part, str) else part for part in parts)
+        return self._steps(self.session.client_bytes(data, self.now))
+
+    def redis(self, data: bytes) -> list[Step]:
+        """Redis sends bytes."""
+        return self._steps(self.session.redis_bytes(data, self.now))
+
+    def done(self, number: int, result: object = 0) -> list[Step]:
+        """The command that was the `number`th to run (from 0) has its result."""
+        return self._steps(self.session.completed(self.tickets[number], result, self.now))
+
+    def leaves(self) -> list[Step]:
+        return self._steps(self.session.client_eof())
+
+    def loses_redis(self) -> list[Step]:
+        return self._steps(self.session.redis_eof())
+
+    def holds(self, held: bool) -> list[Step]:
+        return self._steps(self.session.hold(held))
+
+    def full(self) -> bool:
+        return self.session.full
+
+    def idle(self) -> bool:
+        return self.session.idle
+
+    def ready(self) -> Client:
+        """Bring the session to where MEM commands run at once; the first ticket is number 0 afterwards."""
+        assert self.sends("MEMINFO key with-too-many-words") == [b">" + fence(1)]
+        assert self.redis(passed(1)) == [b"<-ERR wrong number of arguments for 'meminfo' command\r\n"]
+        self.observed.clear()
+        return self
+
+    def _steps(self, actions: list[Action]) -> list[Step]:
+        steps: list[Step] = []
+        for action in actions:
+            match action:
+                case ToRedis(data):
+                    steps.append(b">" + data)
+                case ToClient(data):
+                    steps.append(b"<" + data)
+                case Run(ticket):
+                    steps.append(f"run {ticket.command.name}")
+                    self.tickets.append(ticket)
+                case CloseRedis():
+                    steps.append("close redis")
+                case CloseClient():
+                    steps.append("close client")
+        return _merged(steps)
+
+
+def _merged(steps: list[Step]) -> list[Step]:
+    """Join writes to the same side that follow each other."""
+    merged: list[Step] = []
+    for step in steps:
+        last = merged[-1] if merged else None
+        if isinstance(step, bytes) and isinstance(last, bytes) and last[:1] == step[:1]:
+            merged[-1] = last + step[1:]
+        else:
+            merged.append(step)
+    return merged

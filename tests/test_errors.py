@@ -1,0 +1,132 @@
+"""Every error text, in one table: clients switch on the first word, and people read the rest."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from sidecar import errors
+from sidecar.errors import (
+    INTERNAL_ERROR,
+    MAX_REPLY_CHARACTERS,
+    BadKey,
+    BadMessage,
+    CommandError,
+    ConfigurationError,
+    EngineUnavailable,
+    FlushFailed,
+    FlushRefused,
+    FlushTimeout,
+    MemsidecarError,
+    RedisRefused,
+    ReplyableError,
+    SyntaxProblem,
+    Unavailable,
+    Uncertain,
+    UnknownMemory,
+    UpstreamError,
+)
+from sidecar.resp import replies
+
+REPLIES: list[tuple[ReplyableError, type[ReplyableError], str]] = [
+    (SyntaxProblem("what is wrong"), CommandError, "ERR what is wrong"),
+    (SyntaxProblem.arity("MEMREAD"), CommandError, "ERR wrong number of arguments for 'memread' command"),
+    (
+        UnknownMemory("foo:1", ["chat", "default"]),
+        CommandError,
+        "NOMEMORY no memory definition for key 'foo:1'; write it as definition:instance with one of: chat, default",
+    ),
+    (
+        UnknownMemory.definition("foo", ["chat", "default"]),
+        CommandError,
+        "NOMEMORY no memory definition 'foo'; use one of: chat, default",
+    ),
+    (BadKey("the instance is empty"), CommandError, "BADKEY the instance is empty"),
+    (BadMessage("message 1 is not a JSON object"), CommandError, "BADMESSAGE message 1 is not a JSON object"),
+    (FlushFailed("the model is away"), CommandError, "FLUSHFAILED the model is away"),
+    (
+        FlushTimeout(250),
+        CommandError,
+        "TIMEOUT the flush was not done within 250 ms; it goes on, MEMINFO shows its outcome",
+    ),
+    (RedisRefused("NOPERM no permission"), UpstreamError, "NOPERM no permission"),
+    (
+        Unavailable("connection refused"),
+        UpstreamError,
+        "UNAVAILABLE Redis cannot be reached (connection refused); nothing was sent, safe to retry",
+    ),
+    (
+        Uncertain("connection closed"),
+        UpstreamError,
+        "UNCERTAIN Redis went away after the command was sent (connection closed); whether it was executed is not "
+        "known, read the memory before sending it again",
+    ),
+]
+
+TEXTS: list[tuple[MemsidecarError, str]] = [
+    (EngineUnavailable("Temporal is away"), "Temporal is away"),
+    (FlushRefused("stale-epoch"), "the flush was refused: stale-epoch; the memory is unchanged"),
+    (ConfigurationError(["--listen: wrong", "file: wrong too"]), "--listen: wrong\nfile: wrong too"),
+]
+
+
+@pytest.mark.parametrize(("problem", "family", "line"), REPLIES, ids=lambda value: type(value).__name__)
+def test_replies(problem: ReplyableError, family: type[ReplyableError], line: str) -> None:
+    """Each reply is its stable first word and a text that says what was wrong and what to do."""
+    assert problem.reply() == line
+    assert isinstance(problem, family)
+    assert line.split(" ")[0].isupper()
+
+
+@pytest.mark.parametrize(("problem", "text"), TEXTS, ids=lambda value: type(value).__name__)
+def test_texts(problem: MemsidecarError, text: str) -> None:
+    """Errors that no client sees have texts too, and no reply."""
+    assert str(problem) == text
+    assert not isinstance(problem, ReplyableError)
+
+
+def test_every_error_is_in_the_tables() -> None:
+    """There is no exception whose text is not pinned here, but for those that only group others."""
+    groups = {MemsidecarError, ReplyableError, CommandError, UpstreamError}
+    defined = {kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)}
+    assert defined - groups == {type(problem) for problem, *_ in [*REPLIES, *TEXTS]}
+    assert all(issubclass(kind, MemsidecarError) for kind in defined)
+
+
+def test_the_tree_in_the_docstring_is_complete() -> None:
+    """Every exception stands in the tree that readers see, those with a reply next to its first word."""
+    tree = [f"{line} " for line in (errors.__doc__ or "").splitlines() if line.strip().startswith(("├", "│"))]
+    for problem, *_ in [*REPLIES, *TEXTS]:
+        name = type(problem).__name__
+        line = next(line for line in tree if f" {name} " in line)
+        if isinstance(problem, ReplyableError) and not isinstance(problem, RedisRefused):
+            assert problem.prefix in line
+
+
+@pytest.mark.parametrize("kind", [BadMessage, RedisRefused])
+def test_a_reply_is_one_line(kind: type[ReplyableError]) -> None:
+    """A line break in a text, which would split the reply, becomes a blank."""
+    line = kind("LOADING a\r\nb\nc").reply()
+    assert line.endswith("LOADING a  b c")
+    assert replies.error(line).count(b"\r\n") == 1
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+def test_a_reply_has_a_limit(extra: int) -> None:
+    """Our own texts may repeat what a client sent, but not megabytes of it; the cut is marked."""
+    line = BadKey("x" * (MAX_REPLY_CHARACTERS - len("BADKEY ") + extra)).reply()
+    assert len(line) == MAX_REPLY_CHARACTERS
+    assert line.endswith("…" if extra else "xx")
+
+
+def test_the_internal_error() -> None:
+    """What our own bugs are answered with says that nothing is known to be stored."""
+    assert INTERNAL_ERROR == "ERR internal error of memsidecar; nothing is known to be stored, see its log"
+
+
+def test_facts() -> None:
+    """What callers switch on is an attribute, not a piece of the text."""
+    assert FlushRefused("lost-plan").reason == "lost-plan"
+    assert RedisRefused("OOM x").line == "OOM x"
+    assert ConfigurationError(["a", "b"]).problems == ["a", "b"]
