@@ -84,7 +84,7 @@ Action = ToRedis | ToClient | Run | CloseRedis | CloseClient
 class Ticket:
     """One MEM command from its start to its reply. `now` is when it was started, in seconds of the caller's clock."""
 
-    __slots__ = ("command", "memory", "outcome", "queued", "reply", "request", "silent", "size", "started")
+    __slots__ = ("bug", "command", "memory", "outcome", "queued", "reply", "request", "silent", "size", "started")
 
     def __init__(self, command: Command, request: Request | None, started: float, *, size: int, silent: bool) -> None:
         self.command = command
@@ -97,6 +97,7 @@ class Ticket:
         self.silent = silent
         self.outcome = "ok"
         self.reply: bytes | None = None
+        self.bug: Exception | None = None
 
     def refuse(self, line: str) -> None:
         """Answer with an error line."""
@@ -199,7 +200,7 @@ class Session:
     def completed(self, ticket: Ticket, result: object, now: float) -> list[Action]:
         """Take the outcome of a `Run`: what the service answered, or the exception that it raised.
 
-        Any other exception than a `ReplyableError` is a bug; logging it is the caller's business.
+        Any other exception than a `ReplyableError` is a bug, and so is `Ticket.bug`; logging is the caller's business.
         """
         self._now = now
         self._answer(ticket, result)
@@ -369,7 +370,11 @@ class Session:
         elif isinstance(result, BaseException):
             ticket.refuse(INTERNAL_ERROR)
         else:
-            ticket.reply = replies.encode(ticket.command.render(result), self._protocol)
+            try:
+                ticket.reply = replies.encode(ticket.command.render(result), self._protocol)
+            except Exception as bug:  # the caller serves other clients too, and logs it
+                ticket.bug = bug
+                ticket.refuse(INTERNAL_ERROR)
 
     def _flush_replies(self) -> None:
         """Send the replies at the head of the line; a client that asked for none gets none."""

@@ -222,7 +222,11 @@ class MemoryService:
             result.openai = request.openai
             # Whoever follows with SINCE has the calls already; results must not be held back from them.
             if request.since is None and (request.openai or request.tokens is not None or request.count is not None):
-                whole = without_orphans(result.messages)
+                try:
+                    whole = without_orphans(result.messages)
+                except Exception as problem:  # fields that somebody else wrote; the store has others to answer
+                    done(problem)
+                    return
                 result.left_out += len(result.messages) - len(whole)
                 result.messages = whole
             self._tally.tokens_read += result.tokens

@@ -192,9 +192,11 @@ class ClientConnection(asyncio.Protocol):
                     self._client.close()
 
     def _completed(self, ticket: Ticket, result: object) -> None:
-        if isinstance(result, Exception) and not isinstance(result, ReplyableError):
-            log.error("command.failed", command=ticket.command.name, exc_info=result)
-        self._perform(self._session.completed(ticket, result, monotonic()))
+        actions = self._session.completed(ticket, result, monotonic())
+        bug = ticket.bug or (None if isinstance(result, ReplyableError) else result)
+        if isinstance(bug, Exception):
+            log.error("command.failed", command=ticket.command.name, exc_info=bug)
+        self._perform(actions)
         self._throttle()
 
     def _throttle(self) -> None:
