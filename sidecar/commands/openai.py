@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from sidecar.memory.message import PROTECTED_ROLES, StoredMessage
+from sidecar.memory.message import PROTECTED_ROLES, SUMMARY_HEADING, StoredMessage
 from sidecar.memory.results import ReadResult
 
 _encode = msgspec.json.Encoder().encode
@@ -21,7 +21,7 @@ def to_openai(result: ReadResult) -> bytes:
         leading = 0
         while leading < len(parts) and result.messages[leading].role in PROTECTED_ROLES:
             leading += 1
-        parts.insert(leading, b'{"role":"system","content":%b}' % _encode(result.summary))
+        parts.insert(leading, b'{"role":"system","content":%b}' % _encode(SUMMARY_HEADING + result.summary))
     return b"[%b]" % b",".join(parts)
 
 

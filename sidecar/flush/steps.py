@@ -21,7 +21,7 @@ from sidecar.flush import staging
 from sidecar.flush.facts import to_facts
 from sidecar.flush.ticket import Begun, PlanFacts, Ticket
 from sidecar.memory.definition import Definition
-from sidecar.memory.message import MESSAGE_OVERHEAD_TOKENS, MessageFacts, StoredMessage
+from sidecar.memory.message import MessageFacts, StoredMessage, count_summary
 from sidecar.memory.plan import Limits, forced, make_plan
 from sidecar.memory.ports import FlushOutcome, Summariser, TextCounter
 from sidecar.metrics import Metrics
@@ -169,15 +169,13 @@ class FlushSteps:
         messages = await self._contents(ticket, plan, progress)
         earlier = await self._store.summary(ticket.definition, ticket.instance)
         counter = self._counter(self._definition(ticket.definition, ticket.instance).encoding)
-        # The summary is read as a system message, and counts as one.
-        overhead = MESSAGE_OVERHEAD_TOKENS + counter.count("system")
-        budget = max(1, plan.summary_budget - overhead)
+        budget = max(1, plan.summary_budget - count_summary("", counter.count))
         text = await self._summariser.summarise(earlier, messages, budget, counter.count)
         progress()
         tokens = counter.count(text)
         if tokens > budget:
             raise ValueError(f"the summariser returned {tokens} tokens; its budget is {budget}")
-        weight = overhead + tokens if text else 0
+        weight = count_summary(text, counter.count) if text else 0
         code = await self._store.stage_summary(_lease(ticket), text, weight)
         if code != "staged":
             raise FlushRefused(code)

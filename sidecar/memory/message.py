@@ -24,6 +24,10 @@ NAME_OVERHEAD_TOKENS = 1
 """What the chat format adds to a message that carries a name."""
 
 
+SUMMARY_HEADING = "Summary of the earlier conversation:\n"
+"""Stands in front of a summary wherever a model reads it; without it a model would take the summary for orders."""
+
+
 @dataclass(slots=True)
 class Message:
     """A message that a client wants stored.
@@ -75,6 +79,11 @@ class MessageFacts:
     calls: tuple[str, ...] = ()
     answers: str | None = None
     pinned: bool = False
+
+
+def count_summary(text: str, count: Callable[[str], int]) -> int:
+    """Return the tokens of a summary as a model reads it: a system message with a heading."""
+    return MESSAGE_OVERHEAD_TOKENS + count("system") + count(SUMMARY_HEADING + text)
 
 
 def count_message(message: Message, definition: Definition, count: Callable[[str], int]) -> int:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sidecar.commands.messages import read_json
 from sidecar.commands.openai import to_openai
-from sidecar.memory.message import ROLES, StoredMessage
+from sidecar.memory.message import ROLES, SUMMARY_HEADING, StoredMessage
 from sidecar.memory.results import ReadResult
 
 
@@ -82,7 +82,7 @@ def test_any_messages_come_back(conversation: list[dict[str, Any]]) -> None:
 
 
 SYSTEM, DEVELOPER, USER = ({"role": role, "content": "x"} for role in ("system", "developer", "user"))
-SUMMARY = {"role": "system", "content": 'so "far"\n'}
+SUMMARY = {"role": "system", "content": SUMMARY_HEADING + 'so "far"\n'}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ SUMMARY = {"role": "system", "content": 'so "far"\n'}
 def test_the_summary(conversation: list[dict[str, Any]], place: int) -> None:
     """The summary is a system message of its own, behind the leading instructions and before the talk."""
     expected = [*conversation[:place], SUMMARY, *conversation[place:]]
-    assert written(*conversation, summary=SUMMARY["content"]) == expected
+    assert written(*conversation, summary=SUMMARY["content"].removeprefix(SUMMARY_HEADING)) == expected
 
 
 @pytest.mark.parametrize("summary", [None, ""])

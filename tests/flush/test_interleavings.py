@@ -23,7 +23,7 @@ from tests.flush.memories import SPACE, SUMMED, Entry, LiveMemory, NotingSummari
 RUNS = 2
 """Flushes that compete for the memory."""
 
-SMALL = replace(SUMMED, id="small", max_tokens=250, flush=replace(SUMMED.flush, summary_tokens=20))
+SMALL = replace(SUMMED, id="small", max_tokens=250, flush=replace(SUMMED.flush, summary_tokens=40))
 """Due above 200 tokens, a few messages."""
 
 KINDS: list[list[Entry]] = [

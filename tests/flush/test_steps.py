@@ -58,13 +58,13 @@ async def test_a_flush_with_a_summary(steps: FlushSteps, summed: LiveMemory, sum
     outcome = await flush(steps, summed)
     # 100 tokens are reserved for the summary: 10 + 7 * 50 + 100 <= 500.
     assert await summed.ids() == [ids[0], *ids[14:]]
-    # Of the 100, a system message takes 3 and its role one word.
-    assert summariser.calls == [("", texts[1:14], 96)]
+    # Of the 100, a system message takes 3, its role one word and the heading five.
+    assert summariser.calls == [("", texts[1:14], 91)]
     meta = await summed.meta()
     assert meta["summary"] == "first 13 messages"
-    assert meta["summary_tokens"] == str(3 + 1 + 3)
+    assert meta["summary_tokens"] == str(3 + 1 + 5 + 3)
     assert (meta["summary_first"], meta["summary_last"], meta["summary_messages"]) == (ids[1], ids[13], "13")
-    assert (outcome.removed, outcome.tokens_freed, outcome.summary_tokens) == (13, 650, 7)
+    assert (outcome.removed, outcome.tokens_freed, outcome.summary_tokens) == (13, 650, 12)
     await summed.assert_totals()
 
 
@@ -137,7 +137,7 @@ async def test_the_forced_summary_has_the_smaller_budget(
     """A summary that is forced out of a small memory is no longer than half of what is left."""
     await summed.append(talk(2, tokens=50))
     await flush(steps, summed, force=True)
-    assert summariser.calls[0][2] == 25 - 4
+    assert summariser.calls[0][2] == 25 - 9
 
 
 async def test_not_due(steps: FlushSteps, memory: LiveMemory) -> None:
@@ -229,7 +229,7 @@ async def test_the_metrics_of_a_flush(steps: FlushSteps, summed: LiveMemory, met
     assert counted(metrics, "flush_runs_total", strategy="hybrid_summary", status="done") == 1
     assert counted(metrics, "flush_messages_freed_total") == 12
     assert counted(metrics, "flush_tokens_freed_total") == 600
-    assert counted(metrics, "flush_summary_tokens_total") == 7
+    assert counted(metrics, "flush_summary_tokens_total") == 12
 
 
 async def test_outcome_of_another_process(steps: FlushSteps, memory: LiveMemory) -> None:
