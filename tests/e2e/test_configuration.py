@@ -1,0 +1,90 @@
+"""Settings and definitions change what a running sidecar does, each in the way its description says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import redis.asyncio
+
+from sidecar.tokens.vocabulary import load_encoding
+from tests.e2e.agents import as_map, definitions_file, run
+from tests.support.children import StartSidecar
+
+SAID = "naïve café: 数を数える, 14:05 🙂"
+
+
+async def test_definitions_and_names(
+    redis_url: str, redis_client: redis.asyncio.Redis, sidecar_process: StartSidecar, tmp_path: Path
+) -> None:
+    """Encoding, media estimates, limits, life time, strict, project, key prefix and token engine have their effects."""
+    definition: dict[str, Any] = {
+        "id": "chat",
+        "model": "gpt-4",
+        "max_tokens": 9_000,
+        "max_messages": 50,
+        "ttl": "2h",
+        "image_tokens": 111,
+        "audio_tokens": 222,
+    }
+    definitions = tmp_path / "definitions.yaml"
+    definitions.write_text(json.dumps({"strict": True, "definitions": [definition]}))
+    sidecar = sidecar_process(
+        redis_url=redis_url,
+        definitions=definitions,
+        settings={
+            "MEMSIDECAR_PROJECT": "shop",
+            "MEMSIDECAR_KEY_PREFIX": "agent",
+            "MEMSIDECAR_TOKEN_ENGINE": "tiktoken",
+        },
+    )
+    parts = [{"type": "text", "text": SAID}, {"type": "image_url"}, {"type": "input_audio"}]
+    encoding = load_encoding("cl100k_base")
+    async with redis.asyncio.Redis.from_url(sidecar.url) as client:
+        message = json.dumps({"role": "user", "content": parts})
+        appended = as_map(await run(client, "MEMAPPEND", "chat:one", "JSON", message))
+        assert appended["tokens"] == 3 + 1 + len(encoding.encode(SAID)) + 111 + 222
+        info = as_map(await run(client, "MEMINFO", "chat:one"))
+        assert (info["encoding"], info["limit-tokens"], info["limit-messages"]) == ("cl100k_base", 9_000, 50)
+        assert 7_100_000 < info["ttl-ms"] <= 7_200_000
+        with pytest.raises(redis.exceptions.ResponseError, match="NOMEMORY"):
+            await run(client, "MEMINFO", "other:one")
+        health = as_map(await run(client, "MEMHEALTH"))
+        assert as_map(health["tokenizer"]) == {"cl100k_base": "tiktoken"}
+    names = {key.decode() for key in await redis_client.keys()}
+    assert {name.split(":")[0] for name in names} == {"agent"}
+    assert all(name.endswith(":shop:chat:one") for name in names)
+
+
+async def test_fifo_and_its_shares(redis_url: str, sidecar_process: StartSidecar, tmp_path: Path) -> None:
+    """A flush is due above the threshold, brings the memory to the target, and fifo leaves no summary."""
+    definitions = definitions_file(
+        tmp_path,
+        id="chat",
+        max_tokens=None,
+        max_messages=20,
+        flush={"strategy": "fifo", "threshold": 0.5, "target": 0.2},
+    )
+    sidecar = sidecar_process(redis_url=redis_url, definitions=definitions)
+    async with redis.asyncio.Redis.from_url(sidecar.url) as client:
+        for number in range(10):
+            appended = as_map(await run(client, "MEMAPPEND", "chat:one", "user", f"message {number}"))
+            assert appended["flush"] == "none"
+        assert as_map(await run(client, "MEMAPPEND", "chat:one", "user", "one more"))["flush"] == "due"
+        flushed = as_map(await run(client, "MEMFLUSH", "chat:one", "WAIT", "10000"))
+        assert flushed["status"] in ("done", "not-due")  # the sidecar's own flush may have been quicker
+        read = as_map(await run(client, "MEMREAD", "chat:one"))
+    assert (read["summary"], read["total-messages"]) == (None, 4)
+
+
+def test_one_client_too_many(redis_url: str, sidecar_process: StartSidecar) -> None:
+    """Above `max_clients` a client gets Redis's own refusal."""
+    sidecar = sidecar_process(redis_url=redis_url, settings={"MEMSIDECAR_MAX_CLIENTS": "1"})
+    with redis.Redis.from_url(sidecar.url, single_connection_client=True) as first:
+        assert first.ping()
+        with pytest.raises(redis.exceptions.RedisError, match="max number of clients"):
+            redis.Redis.from_url(sidecar.url, retry=None).ping()
+        assert first.ping()
