@@ -23,7 +23,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from sidecar.config.durations import parse_duration
 from sidecar.errors import ConfigurationError
 from sidecar.memory.definition import DEFAULT_DEFINITION, Definition, FlushPolicy
-from sidecar.memory.plan import STRATEGIES
+from sidecar.memory.plan import SMALLEST_SUMMARY_TOKENS, STRATEGIES
 from sidecar.tokens.models import encoding_for_model
 from sidecar.tokens.vocabulary import ENCODINGS
 
@@ -69,7 +69,9 @@ class FlushModel(BaseModel):
     target: float = Field(
         default=0.5, gt=0, le=1, description="Share of a limit that a flush brings the memory down to."
     )
-    summary_tokens: int = Field(default=1_000, ge=16, le=MAX_LIMIT, description="Most tokens of the summary.")
+    summary_tokens: int = Field(
+        default=1_000, ge=SMALLEST_SUMMARY_TOKENS, le=MAX_LIMIT, description="Most tokens of the summary."
+    )
 
     @model_validator(mode="after")
     def _target_below_threshold(self) -> FlushModel:
@@ -119,7 +121,7 @@ class DefinitionModel(BaseModel):
         flush = self.flush
         summary_tokens = flush.summary_tokens
         if self.max_tokens is not None:  # a small memory gets a small summary without being asked for one
-            summary_tokens = min(summary_tokens, max(int(self.max_tokens * flush.target) // 2, 16))
+            summary_tokens = min(summary_tokens, max(int(self.max_tokens * flush.target) // 2, SMALLEST_SUMMARY_TOKENS))
         return Definition(
             id=self.id,
             description=self.description,

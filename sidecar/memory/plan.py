@@ -19,8 +19,8 @@ from types import MappingProxyType
 
 from sidecar.memory.message import PROTECTED_ROLES, MessageFacts
 
-SMALLEST_SUMMARY_TOKENS = 16
-"""What `forced` leaves for a summary at least: 4 tokens of chat format and a dozen for one fact."""
+SMALLEST_SUMMARY_TOKENS = 32
+"""Ten of these are the role and the heading that a summary is read with; a sentence needs the others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ READ: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"flush": {"strategy": "hybrid_summary"}}, {"flush": FlushPolicy(strategy="hybrid_summary")}),
     ({"flush": {"threshold": 1}}, {"flush": FlushPolicy(threshold=1.0)}),
     ({"flush": {"target": 0.1}}, {"flush": FlushPolicy(target=0.1)}),
-    ({"flush": {"summary_tokens": 16}}, {"flush": FlushPolicy(summary_tokens=16)}),
+    ({"flush": {"summary_tokens": 32}}, {"flush": FlushPolicy(summary_tokens=32)}),
 ]
 
 
@@ -82,7 +82,7 @@ def test_an_id_of_digits(file: Path) -> None:
 
 @pytest.mark.parametrize(
     ("max_tokens", "target", "expected"),
-    [(128_000, 0.5, 1_000), (4_000, 0.5, 1_000), (2_000, 0.5, 500), (100, 0.5, 25), (10, 0.5, 16), (None, 0.5, 1_000)],
+    [(128_000, 0.5, 1_000), (4_000, 0.5, 1_000), (2_000, 0.5, 500), (200, 0.5, 50), (10, 0.5, 32), (None, 0.5, 1_000)],
 )
 def test_a_small_memory_gets_a_small_summary(file: Path, max_tokens: int | None, target: float, expected: int) -> None:
     """The summary takes at most half of what a flush leaves, without being asked for it."""
@@ -115,7 +115,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"flush": {"target": 0.8}},
      "definition 'chat', flush: target (0.8) must be below threshold (0.8), or flushes never rest"),
     ({"flush": {"summary_tokens": 15}},
-     "definition 'chat', flush.summary_tokens: Input should be greater than or equal to 16"),
+     "definition 'chat', flush.summary_tokens: Input should be greater than or equal to 32"),
     ({"max_tokens": 100, "flush": {"summary_tokens": 50}},
      "definition 'chat': flush.summary_tokens (50) must be below the target of 50 tokens"),
     ({"flush": 5}, "definition 'chat', flush: Input should be a valid dictionary or instance of FlushModel"),

@@ -135,9 +135,9 @@ async def test_the_forced_summary_has_the_smaller_budget(
     steps: FlushSteps, summed: LiveMemory, summariser: NotingSummariser
 ) -> None:
     """A summary that is forced out of a small memory is no longer than half of what is left."""
-    await summed.append(talk(2, tokens=50))
+    await summed.append(talk(4, tokens=40))
     await flush(steps, summed, force=True)
-    assert summariser.calls[0][2] == 25 - 9
+    assert summariser.calls[0][2] == 40 - 9
 
 
 async def test_not_due(steps: FlushSteps, memory: LiveMemory) -> None:

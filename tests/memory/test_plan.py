@@ -164,7 +164,7 @@ class TestForced:
 
     def test_a_limit_of_messages_only(self) -> None:
         """FORCE halves the tokens where only messages are limited."""
-        assert forced(limits(None, 50, summary=400), history(*["user"] * 8)) == limits(40, 50, summary=20)
+        assert forced(limits(None, 50, summary=400), history(*["user"] * 16)) == limits(80, 50, summary=40)
 
     def test_no_limits_at_all(self) -> None:
         """FORCE without any limit leaves the halving to the plan, and still bounds the summary."""
@@ -174,7 +174,7 @@ class TestForced:
         """The summary of a forced flush has room for one fact, however small the memory is."""
         facts = history("user", "assistant", "user")
         wanted = forced(limits(64_000, summary=1_000), facts)
-        assert wanted == limits(15, summary=16)
+        assert wanted == limits(15, summary=32)
         assert gone("hybrid_summary", facts, wanted) == "1 2"
 
 
