@@ -2,15 +2,12 @@
 
 When everything forwarded has been answered, bytes from Redis can only be pushes: messages of subscriptions,
 invalidations, lines of MONITOR. One of them may arrive in two pieces, and a MEM reply written between the pieces would
-tear it apart. So in that state pieces wait until they are whole. hiredis cannot tell whether it is inside a reply,
-hence this small scanner, which looks at lengths only.
+tear it apart. So in that state pieces wait until they are whole. Where an item ends is the business of `scan`.
 """
 
 from __future__ import annotations
 
-_AGGREGATES = {0x2A: 1, 0x7E: 1, 0x3E: 1, 0x25: 2}  # * ~ > hold n items, % holds n pairs
-_BLOBS = frozenset(b"$=!")
-_ATTRIBUTE = 0x7C  # | holds n pairs and is followed by the reply that it describes
+from sidecar.resp.scan import step
 
 
 class PushBoundary:
@@ -42,21 +39,9 @@ class PushBoundary:
 
     def _step(self) -> bool:
         """Step over one item; False if it is not whole yet."""
-        end = self._held.find(b"\r\n", self._position)
-        if end < 0:
+        stepped = step(self._held, self._position)
+        if stepped is None:
             return False
-        kind = self._held[self._position]
-        after, items = end + 2, 0
-        if kind in _BLOBS or kind in _AGGREGATES or kind == _ATTRIBUTE:
-            count = int(self._held[self._position + 1 : end])
-            if kind in _BLOBS:
-                after += count + 2 if count >= 0 else 0
-            elif kind == _ATTRIBUTE:
-                items = 2 * count + 1
-            else:
-                items = max(count, 0) * _AGGREGATES[kind]
-        if after > len(self._held):
-            return False
-        self._position = after
+        self._position, items = stepped
         self._open = max(self._open - 1, 0) + items
         return True
