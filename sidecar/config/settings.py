@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sidecar.config.definitions import Definitions, builtin_definitions, load_definitions
 from sidecar.errors import ConfigurationError
-from sidecar.net.endpoint import RedisEndpoint
+from sidecar.net.endpoint import MAX_SOCKET_PATH_BYTES, RedisEndpoint
+from sidecar.net.redis_tls import RedisTls
 
 PREFIX = "MEMSIDECAR_"
+
+
+MIB = 1024 * 1024
 
 
 def _address(value: str) -> str:
@@ -28,20 +33,82 @@ def _redis_url(value: str) -> str:
     return value
 
 
+def _file(value: Path) -> Path:
+    try:
+        with value.open("rb"):
+            return value
+    except OSError as problem:
+        raise ValueError(f"'{value}' cannot be read: {problem.strerror}") from problem
+
+
+def _socket(value: Path) -> Path:
+    if len(str(value).encode()) > MAX_SOCKET_PATH_BYTES:
+        raise ValueError(f"'{value}' is longer than the {MAX_SOCKET_PATH_BYTES} bytes that a socket's path may have")
+    if not value.parent.is_dir():
+        raise ValueError(f"'{value.parent}' is no directory; make it before the socket")
+    if value.exists() and not value.is_socket():
+        raise ValueError(f"'{value}' exists and is no socket")
+    return value
+
+
+def _mode(value: str) -> str:
+    if not re.fullmatch("0?[0-7]{3}", value, re.ASCII):
+        raise ValueError(f"'{value}' must be octal permissions of owner, group and others, such as 0700")
+    return value
+
+
 Address = Annotated[str, AfterValidator(_address)]
+ReadableFile = Annotated[Path, AfterValidator(_file)]
 
 
 class Settings(BaseSettings):
     """Every setting has a default that suits a laptop."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="ignore", hide_input_in_errors=True, validate_default=False
+    )
 
     listen: Address = Field(default="127.0.0.1:6380", description="Where Redis clients connect.")
     http_listen: Address = Field(
         default="127.0.0.1:9464", description="Where /metrics, /healthz and /readyz are served."
     )
+    unix_socket: Annotated[Path, AfterValidator(_socket)] | None = Field(
+        default=None, description="Unix socket where Redis clients connect, besides `LISTEN`."
+    )
+    unix_socket_mode: Annotated[str, AfterValidator(_mode)] = Field(
+        default="0700", description="Permissions of the Unix socket, octal."
+    )
+    protected_mode: bool = Field(
+        default=True, description="Refuse to listen on a non-loopback address while Redis asks no password."
+    )
+    tls_cert: ReadableFile | None = Field(
+        default=None, description="Certificate (PEM) for TLS on `LISTEN`; without one clients speak plain."
+    )
+    tls_key: ReadableFile | None = Field(default=None, validate_default=True, description="Key (PEM) of `TLS_CERT`.")
+    tls_client_ca: ReadableFile | None = Field(
+        default=None, description="Authorities (PEM) that must have signed a client's certificate; unset asks for none."
+    )
     redis_url: Annotated[str, AfterValidator(_redis_url)] = Field(
-        default="redis://127.0.0.1:6379/0", description="The Redis behind the sidecar."
+        default="redis://127.0.0.1:6379/0",
+        repr=False,
+        description="The Redis behind the sidecar: `redis://`, `rediss://` (TLS), `unix://`, `redis+sentinel://` or "
+        "`rediss+sentinel://`.",
+    )
+    redis_tls_ca: ReadableFile | None = Field(
+        default=None, description="Authorities (PEM) that may have signed Redis's certificate; unset: the system's."
+    )
+    redis_tls_cert: ReadableFile | None = Field(
+        default=None, description="Our certificate (PEM), for a Redis that asks for one."
+    )
+    redis_tls_key: ReadableFile | None = Field(
+        default=None, validate_default=True, description="Key (PEM) of `REDIS_TLS_CERT`."
+    )
+    redis_tls_server_name: str | None = Field(
+        default=None, min_length=1, description="Name that Redis's certificate must hold, where it is not the host's."
+    )
+    sentinel_username: str | None = Field(default=None, min_length=1, description="User at the Sentinels.")
+    sentinel_password: SecretStr | None = Field(
+        default=None, validate_default=True, min_length=1, description="Password at the Sentinels."
     )
     definitions: Path | None = Field(default=None, description="YAML file with memory definitions.")
     project: str = Field(default="default", min_length=1, max_length=64, description="Separates memories on one Redis.")
@@ -61,9 +128,90 @@ class Settings(BaseSettings):
         default=10.0, ge=0, le=600, description="How long running commands may take to end."
     )
     max_clients: int = Field(default=10_000, ge=1, le=1_000_000, description="Most client connections at a time.")
+    max_request_bytes: int = Field(
+        default=32 * MIB, ge=1024, le=512 * MIB, description="Most bytes of one MEM command; 32 MiB."
+    )
+    max_request_messages: int = Field(
+        default=16_384, ge=1, le=1_000_000, description="Most messages of one MEM command."
+    )
+    max_pending_commands: int = Field(
+        default=1024, ge=1, le=1_000_000, description="Most MEM commands of one client that wait for their replies."
+    )
+    max_output_bytes: int = Field(
+        default=256 * MIB,
+        ge=64 * 1024,
+        le=16 * 1024 * MIB,
+        description="A client that leaves this much of its MEM replies unread is disconnected; 256 MiB.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe level logged."
     )
+
+    # Each check below is one of a field, so that all mistakes are found at once; `info.data` holds the fields declared
+    # before it, without those that are wrong themselves.
+
+    @field_validator("unix_socket_mode")
+    @classmethod
+    def _has_a_socket(cls, value: str, info: ValidationInfo) -> str:
+        if info.data.get("unix_socket", ...) is None:
+            raise ValueError(f"there is no socket to set permissions on; set {PREFIX}UNIX_SOCKET")
+        return value
+
+    @field_validator("tls_key", "redis_tls_key")
+    @classmethod
+    def _goes_with_the_certificate(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        partner = str(info.field_name).replace("key", "cert")
+        cert = info.data.get(partner, ...)
+        if cert is not ... and (key is None) != (cert is None):
+            raise ValueError(
+                f"a certificate and its key go together; set {PREFIX}{partner.upper()} and this, or neither"
+            )
+        return key
+
+    @field_validator("tls_client_ca")
+    @classmethod
+    def _needs_tls(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is not None and info.data.get("tls_cert", ...) is None:
+            raise ValueError(f"without TLS nobody shows a certificate; set {PREFIX}TLS_CERT and {PREFIX}TLS_KEY")
+        return value
+
+    @field_validator("redis_tls_ca", "redis_tls_cert", "redis_tls_key", "redis_tls_server_name")
+    @classmethod
+    def _needs_tls_to_redis(cls, value: Path | str | None, info: ValidationInfo) -> Path | str | None:
+        url = info.data.get("redis_url")
+        if value is not None and url is not None and not RedisEndpoint.parse(url).tls:
+            raise ValueError(
+                f"the connection to Redis is not encrypted; "
+                f"{PREFIX}REDIS_URL must begin with rediss:// or rediss+sentinel://"
+            )
+        return value
+
+    @field_validator("sentinel_username", "sentinel_password")
+    @classmethod
+    def _needs_sentinels(cls, value: str | SecretStr | None, info: ValidationInfo) -> str | SecretStr | None:
+        url = info.data.get("redis_url")
+        if value is not None and url is not None and not RedisEndpoint.parse(url).sentinels:
+            raise ValueError(
+                f"there are no Sentinels; {PREFIX}REDIS_URL must begin with redis+sentinel:// or rediss+sentinel://"
+            )
+        if info.field_name == "sentinel_password" and value is None and info.data.get("sentinel_username") is not None:
+            raise ValueError("the user at the Sentinels has no password; set one")
+        return value
+
+    def redis_tls(self) -> RedisTls | None:
+        """Return how TLS to Redis is verified; None if the URL wants none.
+
+        Raises:
+            ConfigurationError: a file holds no certificate, or no key that fits; lines begin with the setting's name.
+        """
+        if not RedisEndpoint.parse(self.redis_url).tls:
+            return None
+        return RedisTls(
+            ca=self.redis_tls_ca,
+            cert=self.redis_tls_cert,
+            key=self.redis_tls_key,
+            server_name=self.redis_tls_server_name,
+        )
 
 
 def load_settings(**overrides: Any) -> tuple[Settings, Definitions]:
@@ -80,11 +228,15 @@ def load_settings(**overrides: Any) -> tuple[Settings, Definitions]:
     settings: Settings | None = None
     try:
         settings = Settings(**given)
+        settings.redis_tls()
     except ValidationError as problem:
         for finding in problem.errors():
             name = str(finding["loc"][0])
-            source = f"--{name.replace('_', '-')}" if name in given else f"{PREFIX}{name.upper()}"
-            problems.append(f"{source}: {finding['msg'].removeprefix('Value error, ')}")
+            problems.append(f"{_source(name, given)}: {finding['msg'].removeprefix('Value error, ')}")
+    except ConfigurationError as problem:
+        for line in problem.problems:
+            name, _, text = line.partition(": ")
+            problems.append(f"{_source(name, given)}: {text}")
     definitions = builtin_definitions()
     path = settings.definitions if settings else _definitions_path(given)
     if path is not None:
@@ -95,6 +247,11 @@ def load_settings(**overrides: Any) -> tuple[Settings, Definitions]:
     if problems or settings is None:
         raise ConfigurationError(problems)
     return settings, definitions
+
+
+def _source(name: str, given: dict[str, Any]) -> str:
+    """Return where a setting comes from, in the words of its user."""
+    return f"--{name.replace('_', '-')}" if name in given else f"{PREFIX}{name.upper()}"
 
 
 def _definitions_path(given: dict[str, Any]) -> Path | None:

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from sidecar.config.settings import Settings, load_settings
 from sidecar.errors import ConfigurationError
+from tests.support.certificates import Certificate, self_signed
+from tests.support.requirements import require_program
 
 DEFAULTS: dict[str, Any] = {
     "listen": "127.0.0.1:6380",
     "http_listen": "127.0.0.1:9464",
+    "unix_socket": None,
+    "unix_socket_mode": "0700",
+    "protected_mode": True,
+    "tls_cert": None,
+    "tls_key": None,
+    "tls_client_ca": None,
     "redis_url": "redis://127.0.0.1:6379/0",
+    "redis_tls_ca": None,
+    "redis_tls_cert": None,
+    "redis_tls_key": None,
+    "redis_tls_server_name": None,
+    "sentinel_username": None,
+    "sentinel_password": None,
     "definitions": None,
     "project": "default",
     "key_prefix": "mem",
@@ -28,12 +45,18 @@ DEFAULTS: dict[str, Any] = {
     "sweep_interval_s": 10.0,
     "shutdown_timeout_s": 10.0,
     "max_clients": 10_000,
+    "max_request_bytes": 33_554_432,
+    "max_request_messages": 16_384,
+    "max_pending_commands": 1024,
+    "max_output_bytes": 268_435_456,
     "log_level": "info",
 }
 
 OTHER: dict[str, str] = {
     "listen": "0.0.0.0:7000",
     "http_listen": "[::1]:0",
+    "unix_socket": "/tmp/memsidecar-of-a-test.sock",
+    "protected_mode": "False",
     "redis_url": "redis://user:pass@redis:6390/2",
     "project": "shop",
     "key_prefix": "m.1",
@@ -47,6 +70,10 @@ OTHER: dict[str, str] = {
     "sweep_interval_s": "0.1",
     "shutdown_timeout_s": "0",
     "max_clients": "5",
+    "max_request_bytes": "1024",
+    "max_request_messages": "1",
+    "max_pending_commands": "1",
+    "max_output_bytes": "65536",
     "log_level": "debug",
 }
 
@@ -90,13 +117,32 @@ def test_the_command_line_wins(monkeypatch: pytest.MonkeyPatch, name: str) -> No
     assert str(getattr(settings, name)) in (OTHER[name], f"{OTHER[name]}.0")
 
 
+FILES = ("tls_cert", "tls_key", "tls_client_ca", "redis_tls_ca", "redis_tls_cert", "redis_tls_key")
 ADDRESS = "must be host:port, such as 127.0.0.1:6380"
 WRONG: list[tuple[str, str, str]] = [
     *((name, wrong, f"'{wrong}' {ADDRESS}")
       for name in ("listen", "http_listen", "temporal_address")
       for wrong in ("6380", ":6380", "host", "host:", "host:port", "host:65536", "host:-1")),
     ("redis_url", "localhost:6379", "a Redis URL starts with redis://"),
-    ("redis_url", "rediss://host", "a Redis URL starts with redis://, not 'rediss://'"),
+    ("redis_url", "http://host", "a Redis URL starts with redis://, rediss://, unix://"),
+    ("redis_url", "redis+sentinel://host", "the Redis URL must name the Sentinels' master"),
+    ("unix_socket", "/missing/s.sock", "'/missing' is no directory; make it before the socket"),
+    ("unix_socket", "/", "'/' exists and is no socket"),
+    ("unix_socket", "/" + "x" * 103, f"'/{'x' * 103}' is longer than the 103 bytes that a socket's path may have"),
+    *(("unix_socket_mode", wrong, f"'{wrong}' must be octal permissions of owner, group and others, such as 0700")
+      for wrong in ("", "7", "0o700", "0780", "1777", "-700", "07_0", "rwx")),
+    ("unix_socket_mode", "0770", "there is no socket to set permissions on; set MEMSIDECAR_UNIX_SOCKET"),
+    ("protected_mode", "perhaps", "Input should be a valid boolean"),
+    *((name, "/missing.pem", "'/missing.pem' cannot be read: No such file or directory") for name in FILES),
+    *((name, "/", "'/' cannot be read: Is a directory") for name in FILES),
+    *((name, "/dev/null", "the connection to Redis is not encrypted; MEMSIDECAR_REDIS_URL must begin with rediss://")
+      for name in ("redis_tls_ca", "redis_tls_server_name")),
+    ("redis_tls_server_name", "", "String should have at least 1 character"),
+    ("tls_key", "/dev/null", "a certificate and its key go together; set MEMSIDECAR_TLS_CERT and this, or neither"),
+    ("tls_client_ca", "/dev/null", "without TLS nobody shows a certificate; set MEMSIDECAR_TLS_CERT"),
+    ("sentinel_username", "", "String should have at least 1 character"),
+    ("sentinel_password", "", "Value should have at least 1 item"),
+    ("sentinel_password", "s3cret", "there are no Sentinels; MEMSIDECAR_REDIS_URL must begin with redis+sentinel://"),
     ("redis_url", "redis://host/x", "the Redis URL ends with a database number, not 'x'"),
     ("project", "", "String should have at least 1 character"),
     ("project", "x" * 65, "String should have at most 64 characters"),
@@ -116,6 +162,14 @@ WRONG: list[tuple[str, str, str]] = [
     ("shutdown_timeout_s", "soon", "Input should be a valid number"),
     ("max_clients", "0", "Input should be greater than or equal to 1"),
     ("max_clients", "1000001", "Input should be less than or equal to 1000000"),
+    ("max_request_bytes", "1023", "Input should be greater than or equal to 1024"),
+    ("max_request_bytes", "536870913", "Input should be less than or equal to 536870912"),
+    ("max_request_messages", "0", "Input should be greater than or equal to 1"),
+    ("max_request_messages", "1000001", "Input should be less than or equal to 1000000"),
+    ("max_pending_commands", "0", "Input should be greater than or equal to 1"),
+    ("max_pending_commands", "1000001", "Input should be less than or equal to 1000000"),
+    ("max_output_bytes", "65535", "Input should be greater than or equal to 65536"),
+    ("max_output_bytes", "17179869185", "Input should be less than or equal to 17179869184"),
     ("log_level", "loud", "Input should be 'debug', 'info', 'warning' or 'error'"),
 ]  # fmt: skip
 
@@ -173,3 +227,124 @@ def test_an_api_key_is_kept_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> No
     assert settings.temporal_api_key is not None
     assert settings.temporal_api_key.get_secret_value() == "s3cret"
     assert "s3cret" not in repr(settings)
+
+
+def _tls_of_clients(made: Certificate) -> dict[str, Any]:
+    return {"tls_cert": made.certificate, "tls_key": made.key, "tls_client_ca": made.certificate}
+
+
+def _tls_to_redis(made: Certificate) -> dict[str, Any]:
+    files = {"redis_tls_ca": made.certificate, "redis_tls_cert": made.certificate, "redis_tls_key": made.key}
+    return {"redis_url": "rediss://host", **files, "redis_tls_server_name": "redis.test"}
+
+
+def _at_the_sentinels(made: Certificate) -> dict[str, Any]:
+    return {"redis_url": "redis+sentinel://host/name", "sentinel_username": "app", "sentinel_password": "s3cret"}
+
+
+def _unix_socket(made: Certificate) -> dict[str, Any]:
+    return {"unix_socket": made.key.parent / "s.sock", "unix_socket_mode": "0770"}
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Certificate:
+    require_program("openssl")
+    return self_signed(tmp_path, "any.test")
+
+
+TOGETHER: list[Callable[[Certificate], dict[str, Any]]] = [
+    _tls_of_clients,
+    _tls_to_redis,
+    _at_the_sentinels,
+    _unix_socket,
+]
+
+
+@pytest.mark.parametrize("group", TOGETHER)
+def test_settings_that_go_together(
+    monkeypatch: pytest.MonkeyPatch, certificate: Certificate, group: Callable[[Certificate], dict[str, Any]]
+) -> None:
+    """Settings that need others are accepted with them, by variable and by option."""
+    wanted = group(certificate)
+    by_option = load_settings(**wanted)[0]
+    for name, value in wanted.items():
+        monkeypatch.setenv(f"MEMSIDECAR_{name.upper()}", str(value))
+    by_variable = load_settings()[0]
+    for name, value in wanted.items():
+        for settings in (by_option, by_variable):
+            found = getattr(settings, name)
+            assert (found.get_secret_value() if isinstance(found, SecretStr) else found) == value
+    assert "s3cret" not in repr(by_variable)
+
+
+ONE_WITHOUT_THE_OTHER: list[tuple[dict[str, str], str, str]] = [
+    ({"tls_cert": "/dev/null"}, "tls_key", "a certificate and its key go together; set MEMSIDECAR_TLS_CERT and this"),
+    (
+        {"redis_url": "rediss://host", "redis_tls_cert": "/dev/null"},
+        "redis_tls_key",
+        "a certificate and its key go together; set MEMSIDECAR_REDIS_TLS_CERT and this, or neither",
+    ),
+    (
+        {"redis_url": "redis+sentinel://host/name", "sentinel_username": "app"},
+        "sentinel_password",
+        "the user at the Sentinels has no password; set one",
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "name", "text"), ONE_WITHOUT_THE_OTHER)
+def test_one_without_the_other(given: dict[str, str], name: str, text: str) -> None:
+    """What is missing is named, not what is there."""
+    (line,) = problems(**given)
+    assert line.startswith(f"MEMSIDECAR_{name.upper()}: {text}")
+
+
+def test_a_dead_option_does_not_hide_behind_a_mistake() -> None:
+    """Settings that do not fit each other are reported with what is wrong in others; what hangs on those is not."""
+    found = problems(listen="nowhere", tls_client_ca="/dev/null", redis_url="http://host", redis_tls_ca="/missing")
+    assert [line.partition(": ")[0] for line in found] == [
+        "--listen",
+        "--tls-client-ca",
+        "--redis-url",
+        "--redis-tls-ca",
+    ]
+    assert len(problems(redis_url="http://host", sentinel_password="s3cret", redis_tls_server_name="name")) == 1
+
+
+def test_files_without_certificates(certificate: Certificate, tmp_path: Path) -> None:
+    """A file that can be read and holds nothing of use is reported at once too, with its setting."""
+    empty, definitions = tmp_path / "empty.pem", tmp_path / "memories.yaml"
+    empty.touch()
+    definitions.write_text("definitions: [{id: chat, max_tokens: 0}]")
+    wrong = {"redis_tls_ca": empty, "redis_tls_cert": empty, "redis_tls_key": certificate.key}
+    found = problems(redis_url="rediss://host", definitions=definitions, **wrong)
+    assert [line.partition(": ")[0] for line in found] == ["--redis-tls-ca", "--redis-tls-cert", str(definitions)]
+
+
+def test_tls_to_redis(certificate: Certificate) -> None:
+    """TLS to Redis is made exactly for the URLs that want it."""
+    for url in ("redis://host", "unix:///s.sock", "redis+sentinel://host/name"):
+        assert load_settings(redis_url=url)[0].redis_tls() is None
+    for url in ("rediss://host", "rediss+sentinel://host/name"):
+        assert load_settings(redis_url=url)[0].redis_tls() is not None
+    tls = load_settings(**_tls_to_redis(certificate))[0].redis_tls()
+    assert tls is not None
+    assert tls.server_name == "redis.test"
+    assert len(tls.context.get_ca_certs()) == 1
+
+
+def test_a_socket_that_is_left(tmp_path: Path) -> None:
+    """A socket that an earlier sidecar left behind is no reason to refuse; a file that is no socket is."""
+    path = tmp_path / "s.sock"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    assert load_settings(unix_socket=path)[0].unix_socket == path
+    path.unlink()
+    path.write_text("precious")
+    (line,) = problems(unix_socket=path)
+    assert line == f"--unix-socket: '{path}' exists and is no socket"
+
+
+def test_the_url_is_not_shown() -> None:
+    """Printing the settings reveals no password of Redis."""
+    assert "s3cret" not in repr(load_settings(redis_url="redis://user:s3cret@host")[0])

@@ -19,12 +19,19 @@ from sidecar.temporal.activities import FlushActivities
 from sidecar.temporal.connection import Security, bounded, explain
 from sidecar.temporal.starter import TemporalEngine
 from sidecar.temporal.worker import run_worker
+from tests.support.certificates import Certificate, self_signed, sign
 from tests.support.children import StartTemporal
 from tests.support.requirements import require_program
+from tests.support.tls_relay import Relay, tls_relay
 from tests.support.waiting import eventually
 from tests.temporal.conftest import StartWorker
 from tests.temporal.scripted import ScriptedSteps
-from tests.temporal.tls_relay import HOST, Certificate, Relay, self_signed, sign, tls_relay
+
+HOST = "temporal.test"
+"""Name on the server's certificate; it is not the address."""
+
+HTTP2 = ["h2"]
+"""What gRPC asks for in the handshake."""
 
 API_KEY = "0" * 120
 HUFFMAN_ZEROS = b"\0" * 70
@@ -55,7 +62,7 @@ async def healthy(relay: Relay, security: Security) -> bool:
 async def test_tls(temporal_server: TemporalServer, authority: Certificate, server_certificate: Certificate) -> None:
     """With the authority and the name of its certificate, a server behind TLS is reached; with less it is not."""
     ca = authority.certificate.read_bytes()
-    async with tls_relay(temporal_server.address, server_certificate) as relay:
+    async with tls_relay(temporal_server.address, server_certificate, alpn=HTTP2) as relay:
         assert await healthy(relay, Security(ca=ca, server_name=HOST))
         assert not await healthy(relay, Security())
         assert not await healthy(relay, Security(tls=True))
@@ -76,7 +83,9 @@ async def test_client_certificates(
     ca = authority.certificate.read_bytes()
     ours = sign(tmp_path, "client.test", authority)
     known = Security(ca=ca, server_name=HOST, certificate=ours.certificate.read_bytes(), key=ours.key.read_bytes())
-    async with tls_relay(temporal_server.address, server_certificate, clients=authority.certificate) as relay:
+    async with tls_relay(
+        temporal_server.address, server_certificate, clients=authority.certificate, alpn=HTTP2
+    ) as relay:
         assert not await healthy(relay, Security(ca=ca, server_name=HOST))
         engine = TemporalEngine(address=relay.address, task_queue="tls", security=known)
         stop = asyncio.Event()
@@ -95,7 +104,7 @@ async def test_an_api_key(
 ) -> None:
     """The API key goes along with every call, and never in plain text."""
     ca = authority.certificate.read_bytes()
-    async with tls_relay(temporal_server.address, server_certificate) as relay:
+    async with tls_relay(temporal_server.address, server_certificate, alpn=HTTP2) as relay:
         assert await healthy(relay, Security(ca=ca, server_name=HOST))
         assert HUFFMAN_ZEROS not in relay.received
         assert await healthy(relay, Security(ca=ca, server_name=HOST, api_key=API_KEY))
