@@ -9,6 +9,8 @@
     │   ├── FlushFailed             FLUSHFAILED
     │   └── FlushTimeout            TIMEOUT
     ├── UpstreamError               trouble behind us: an error reply that says whether anything was written
+    │   ├── NotIdentified           NOAUTH, as whom the command should run is not known
+    │   ├── TooManyIdentities       ERR, more Redis users at a time than are served
     │   ├── RedisRefused            Redis's own first word (NOPERM, OOM, LOADING …), passed on as it is
     │   ├── Unavailable             UNAVAILABLE, nothing was sent
     │   └── Uncertain               UNCERTAIN, sent, outcome unknown
@@ -123,6 +125,26 @@ class RedisRefused(UpstreamError):
 
     def reply(self) -> str:
         return self.line.replace("\r", " ").replace("\n", " ")
+
+
+class NotIdentified(UpstreamError):
+    """The client is a user whose password it did not show us, so MEM commands cannot run as this user."""
+
+    prefix = "NOAUTH"
+
+    def __init__(self, user: bytes | None) -> None:
+        who = f"user '{user.decode(errors='replace')}'" if user is not None else "this connection's user"
+        super().__init__(f"memsidecar has seen no password that lets it act as {who}; send AUTH again")
+
+
+class TooManyIdentities(UpstreamError):
+    """Every user has a connection to Redis of its own, and their number is bounded."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"memsidecar serves at most {most} Redis users at a time; "
+            "wait until others have disconnected, or run another sidecar"
+        )
 
 
 class Unavailable(UpstreamError):

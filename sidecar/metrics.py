@@ -55,6 +55,7 @@ class Metrics:
     def __init__(self) -> None:
         self.clients = 0
         self.clients_accepted = 0
+        self.clients_over_output_limit = 0
         self.client_bytes_in = 0
         self.client_bytes_out = 0
         self.redis_reconnects = 0
@@ -130,6 +131,11 @@ class MetricsCollector(Collector):
         now = self._metrics
         yield GaugeMetricFamily("memsidecar_clients", "Client connections open now.", value=now.clients)
         yield _counter("memsidecar_clients_accepted", "Client connections accepted.", now.clients_accepted)
+        yield _counter(
+            "memsidecar_clients_over_output_limit",
+            "Clients disconnected because they left too many replies unread.",
+            now.clients_over_output_limit,
+        )
         traffic = CounterMetricFamily("memsidecar_client_bytes", "Bytes from and to clients.", labels=["direction"])
         traffic.add_metric(["in"], now.client_bytes_in)
         traffic.add_metric(["out"], now.client_bytes_out)

@@ -69,8 +69,8 @@ ONLY_IN: dict[str, set[str]] = {
 
 # Parts whose code decides and never waits: no asyncio, no coroutine.
 PURE_PARTS = {"resp", "commands", "session", "memory"}
-# The service drives the ports, and a port is where the domain waits for the world.
-NOT_PURE = {"sidecar/memory/service.py", "sidecar/memory/ports.py"}
+# Service and health drive the ports, and a port is where the domain waits for the world.
+NOT_PURE = {"sidecar/memory/service.py", "sidecar/memory/health.py", "sidecar/memory/ports.py"}
 
 STDLIB_ONLY_PARTS = {"memory"}
 

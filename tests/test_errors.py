@@ -19,9 +19,11 @@ from sidecar.errors import (
     FlushRefused,
     FlushTimeout,
     MemsidecarError,
+    NotIdentified,
     RedisRefused,
     ReplyableError,
     SyntaxProblem,
+    TooManyIdentities,
     Unavailable,
     Uncertain,
     UnknownMemory,
@@ -51,6 +53,22 @@ REPLIES: list[tuple[ReplyableError, type[ReplyableError], str]] = [
         "TIMEOUT the flush was not done within 250 ms; it goes on, MEMINFO shows its outcome",
     ),
     (RedisRefused("NOPERM no permission"), UpstreamError, "NOPERM no permission"),
+    (
+        NotIdentified(b"alice"),
+        UpstreamError,
+        "NOAUTH memsidecar has seen no password that lets it act as user 'alice'; send AUTH again",
+    ),
+    (
+        NotIdentified(None),
+        UpstreamError,
+        "NOAUTH memsidecar has seen no password that lets it act as this connection's user; send AUTH again",
+    ),
+    (
+        TooManyIdentities(2),
+        UpstreamError,
+        "ERR memsidecar serves at most 2 Redis users at a time; "
+        "wait until others have disconnected, or run another sidecar",
+    ),
     (
         Unavailable("connection refused"),
         UpstreamError,

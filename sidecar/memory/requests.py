@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from sidecar.memory.addressing import Memory
 from sidecar.memory.message import Message
 
+MAX_REQUEST_MESSAGES = 16_384
+"""Most messages of one append: it is one script of about 0.1 s, and Redis serves nobody else meanwhile."""
+
 LARGE_MESSAGE_CHARACTERS = 64 * 1024
 """Above this, counting tokens takes long enough to be noticed by other clients and happens off the event loop."""
 

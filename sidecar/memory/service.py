@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from functools import cache, partial
-from time import perf_counter
 from typing import Any, Protocol
 
-from sidecar.errors import EngineUnavailable, FlushFailed, FlushTimeout, SyntaxProblem, UnknownMemory, UpstreamError
+from sidecar.errors import BadMessage, EngineUnavailable, FlushFailed, FlushTimeout, SyntaxProblem, UnknownMemory
 from sidecar.memory.addressing import Memory
 from sidecar.memory.definition import DEFAULT_DEFINITION, Definition
+from sidecar.memory.health import Health
 from sidecar.memory.message import Message, count_message
 from sidecar.memory.ports import FlushEngine, FlushHandle, FlushOrder, FlushOutcome, TextCounter
 from sidecar.memory.requests import (
     LARGE_MESSAGE_CHARACTERS,
+    MAX_REQUEST_MESSAGES,
     AppendRequest,
     ClearRequest,
     CountRequest,
@@ -28,7 +29,7 @@ from sidecar.memory.requests import (
     ReadRequest,
     Request,
 )
-from sidecar.memory.results import AppendResult, EncodingDiffers, FlushReport, HealthReport, MemoryInfo, ReadResult
+from sidecar.memory.results import AppendResult, EncodingDiffers, FlushReport, MemoryInfo, ReadResult
 from sidecar.memory.window import without_orphans
 
 Done = Callable[[Any], None]
@@ -36,9 +37,6 @@ Done = Callable[[Any], None]
 
 MAX_REMEMBERED_ENCODINGS = 4_096
 """Memories known to be counted with another encoding than their definition says; forgotten all at once when full."""
-
-HEALTH_LIMIT_S = 2.0
-"""A component that says nothing for this long is down."""
 
 
 class Store(Protocol):
@@ -62,8 +60,6 @@ class Store(Protocol):
 
     def clear(self, memory: Memory, done: Done) -> None: ...
 
-    def ping(self, done: Done) -> None: ...
-
 
 class Tally(Protocol):
     """Where the service counts; `sidecar.metrics.Metrics` is one."""
@@ -71,13 +67,6 @@ class Tally(Protocol):
     messages_appended: int
     tokens_appended: int
     tokens_read: int
-    engine_up: bool | None
-
-    @property
-    def outbox_depth(self) -> int: ...
-
-    @property
-    def outbox_age_seconds(self) -> float: ...
 
 
 class MemoryService:
@@ -89,7 +78,9 @@ class MemoryService:
         encoding_for_model: returns the encoding of a model's name, or raises ValueError.
         definitions: by id.
         engine: runs flushes.
+        health: tells how the process is.
         tally: counts what was stored and read.
+        max_request_messages: most messages of one append.
     """
 
     def __init__(
@@ -100,7 +91,9 @@ class MemoryService:
         encoding_for_model: Callable[[str], str],
         definitions: Mapping[str, Definition],
         engine: FlushEngine,
+        health: Health,
         tally: Tally,
+        max_request_messages: int = MAX_REQUEST_MESSAGES,
     ) -> None:
         self._store = store
         self._counter = cache(counter)  # asked for with every message
@@ -108,6 +101,7 @@ class MemoryService:
         self._definitions = definitions
         self._engine = engine
         self._tally = tally
+        self._max_request_messages = max_request_messages
         self._tasks: set[asyncio.Task[object]] = set()
         self._other_encodings: dict[str, str] = {}
         self._handlers: dict[type, Callable[[Any, Done], None]] = {
@@ -117,7 +111,7 @@ class MemoryService:
             ClearRequest: self._clear,
             CountRequest: lambda request, done: self._spawn(self._count(request), done),
             FlushRequest: lambda request, done: self._spawn(self._flush(request), done),
-            HealthRequest: lambda request, done: self._spawn(self._health(), done),
+            HealthRequest: lambda request, done: self._spawn(health.report(), done),
         }
 
     def execute(self, request: Request, done: Done) -> None:
@@ -151,6 +145,11 @@ class MemoryService:
 
     def _append(self, request: AppendRequest, done: Done) -> None:
         memory = request.memory
+        if len(request.messages) > self._max_request_messages:
+            raise BadMessage(
+                f"a request may have {self._max_request_messages} messages, this one has {len(request.messages)}; "
+                "send them in parts"
+            )
         encoding = self._other_encodings.get(memory.keys.name, memory.definition.encoding)
         self._append_counted(request, encoding, done)
 
@@ -255,7 +254,9 @@ class MemoryService:
 
     async def _flush(self, request: FlushRequest) -> FlushReport:
         memory = request.memory
-        if not request.force and not await self._is_due(memory):
+        # Asked with the client's rights, also where FORCE does not care for the answer: the flush itself has ours.
+        due = await self._is_due(memory)
+        if not due and not request.force:
             return FlushReport("not-due")
         order = FlushOrder(memory.definition.id, memory.instance, request.force)
         try:
@@ -297,44 +298,6 @@ class MemoryService:
         return (most_tokens is not None and info.tokens + info.summary_tokens > most_tokens) or (
             most_messages is not None and info.messages > most_messages
         )
-
-    # ---- health ----
-
-    async def _health(self) -> HealthReport:
-        redis_ms: float | None = None
-        try:
-            async with asyncio.timeout(HEALTH_LIMIT_S):
-                redis_ms = round(await self.redis_round_trip() * 1000, 3)
-        except (TimeoutError, UpstreamError):
-            pass  # the report says that Redis is down
-        try:
-            async with asyncio.timeout(HEALTH_LIMIT_S):
-                engine_up = await self._engine.healthy()
-        except TimeoutError:
-            engine_up = False
-        self._tally.engine_up = engine_up
-        return HealthReport(
-            healthy=redis_ms is not None,
-            redis_ms=redis_ms,
-            engine=self._engine.name,
-            engine_up=engine_up,
-            outbox_depth=self._tally.outbox_depth,
-            outbox_age_seconds=self._tally.outbox_age_seconds,
-            encodings={
-                encoding: type(self._counter(encoding)).__name__.removesuffix("Counter").lower()
-                for encoding in sorted({definition.encoding for definition in self._definitions.values()})
-            },
-        )
-
-    async def redis_round_trip(self) -> float:
-        """Ask Redis for a sign of life; return the seconds that it took.
-
-        Raises:
-            UpstreamError: Redis refused, or cannot be reached.
-        """
-        begun = perf_counter()
-        await self._ask(self._store.ping)
-        return perf_counter() - begun
 
     async def _ask(self, call: Callable[[Done], None]) -> object:
         """Await a call of the store; an exception as its result is raised."""

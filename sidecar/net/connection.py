@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from time import monotonic
-from typing import cast
+from typing import Protocol, cast
 
 import structlog
 
@@ -19,7 +19,9 @@ from sidecar.errors import ReplyableError
 from sidecar.memory.requests import Request
 from sidecar.metrics import Metrics
 from sidecar.net.upstream import Upstream, UpstreamOwner
-from sidecar.session import Action, CloseClient, CloseRedis, Run, Session, Ticket, ToClient, ToRedis
+from sidecar.resp.watched import Credentials
+from sidecar.session.actions import Action, CloseClient, CloseRedis, Identify, Run, Ticket, ToClient, ToRedis
+from sidecar.session.session import Session
 
 WRITE_BUFFER_BYTES = 256 * 1024
 """High mark of both write buffers: several replies of a usual read, and little enough for thousands of clients."""
@@ -27,9 +29,37 @@ WRITE_BUFFER_BYTES = 256 * 1024
 ABANDONED_S = 5.0
 """How long the commands of a client that has gone may wait for a reply (a BLPOP would wait for ever)."""
 
+MAX_OUTPUT_BYTES = 256 * 1024 * 1024
+"""Replies to MEM commands that wait for a client that does not read them; beyond it the client is disconnected.
+As Redis's default for replicas; what Redis sends is held back in Redis, under its own client-output-buffer-limit."""
+
+LINGER_S = 2.0
+"""How long a client may take to read its last replies after the sidecar has said its last word."""
+
 log = structlog.get_logger(__name__)
 
-Execute = Callable[[Request, Callable[[object], None]], None]
+
+class Identity(Protocol):
+    """As whom MEM commands of a client run; `net.identities.Identity` is one."""
+
+    def execute(self, request: Request, done: Callable[[object], None]) -> None:
+        """Run a request and call back with its result or exception."""
+
+    def release(self) -> None:
+        """Give it back."""
+
+
+class FindIdentity(Protocol):
+    """Finds out as whom a client's commands run; see `net.identities.Identities.identify`."""
+
+    def __call__(
+        self,
+        candidates: Sequence[Credentials | None],
+        user: bytes | None,
+        done: Callable[[Identity | ReplyableError], None],
+    ) -> None: ...
+
+
 Dial = Callable[[UpstreamOwner], Awaitable[Upstream]]
 
 
@@ -39,8 +69,9 @@ class ClientConnection(asyncio.Protocol):
     Args:
         session: the state machine of this connection.
         dial: opens the upstream, or raises `OSError`.
-        execute: runs a request and calls back with its result or exception.
+        identify: finds out as whom MEM commands run.
         metrics: counts bytes and clients.
+        max_output_bytes: replies to MEM commands that may wait for this client.
         on_closed: is told when both ends are gone.
     """
 
@@ -49,13 +80,16 @@ class ClientConnection(asyncio.Protocol):
         *,
         session: Session,
         dial: Dial,
-        execute: Execute,
+        identify: FindIdentity,
         metrics: Metrics,
+        max_output_bytes: int = MAX_OUTPUT_BYTES,
         on_closed: Callable[[ClientConnection], None],
     ) -> None:
         self._session = session
         self._dial = dial
-        self._execute = execute
+        self._identify = identify
+        self._identity: Identity | None = None
+        self._max_output_bytes = max_output_bytes
         self._metrics = metrics
         self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
@@ -66,6 +100,10 @@ class ClientConnection(asyncio.Protocol):
         self._client_writable = True
         self._redis_writable = True
         self._client_eof = False
+        self._draining = False
+        self._lingering = False
+        self._gone = False
+        self.received_from_redis = 0  # bytes; for whoever wants to know whether anything still comes
         self._todo: deque[Action] = deque()
         self._performing = False
         self._abandoned: asyncio.TimerHandle | None = None
@@ -85,6 +123,8 @@ class ClientConnection(asyncio.Protocol):
         self._dialing = self._loop.create_task(self._open_upstream(), name="dial")
 
     def data_received(self, data: bytes) -> None:
+        if self._lingering:
+            return
         if self._dialing is not None:
             # Only now can reading be paused: uvloop starts to read after connection_made, whatever that asked for.
             self._early += data
@@ -120,6 +160,9 @@ class ClientConnection(asyncio.Protocol):
         if self._client_eof:
             return
         self._client_eof = True
+        if self._lingering:
+            self.close()
+            return
         self._abandoned = self._loop.call_later(ABANDONED_S, self.close)
         if self._dialing is None:
             self._perform(self._session.client_eof())
@@ -143,6 +186,7 @@ class ClientConnection(asyncio.Protocol):
 
     def redis_received(self, data: bytes) -> None:
         """Take bytes from Redis."""
+        self.received_from_redis += len(data)
         self._perform(self._session.redis_bytes(data, monotonic()))
         self._throttle()
 
@@ -183,13 +227,30 @@ class ClientConnection(asyncio.Protocol):
                     self._upstream.write(data)
             case Run(ticket):
                 assert ticket.request is not None
-                self._execute(ticket.request, partial(self._completed, ticket))
+                assert self._identity is not None
+                self._identity.execute(ticket.request, partial(self._completed, ticket))
+            case Identify(candidates, user):
+                self._identify(candidates, user, self._identified)
             case CloseRedis():
                 if self._upstream is not None:
                     self._upstream.finish()
             case CloseClient():
-                if self._client is not None:
-                    self._client.close()
+                self._close_client()
+
+    def _identified(self, outcome: Identity | ReplyableError) -> None:
+        problem = outcome if isinstance(outcome, ReplyableError) else None
+        if not isinstance(outcome, ReplyableError):
+            self._give_identity_back()
+            self._identity = outcome
+            if self._gone:
+                self._give_identity_back()
+        self._perform(self._session.identified(problem, monotonic()))
+        self._throttle()
+
+    def _give_identity_back(self) -> None:
+        identity, self._identity = self._identity, None
+        if identity is not None:
+            identity.release()
 
     def _completed(self, ticket: Ticket, result: object) -> None:
         actions = self._session.completed(ticket, result, monotonic())
@@ -198,6 +259,16 @@ class ClientConnection(asyncio.Protocol):
             log.error("command.failed", command=ticket.command.name, exc_info=bug)
         self._perform(actions)
         self._throttle()
+        if not self._client_writable:
+            self._check_output()
+
+    def _check_output(self) -> None:
+        """Disconnect a client that lets too many replies wait, as Redis does."""
+        client = self._client
+        if client is not None and client.get_write_buffer_size() > self._max_output_bytes:
+            log.warning("client.output_limit", waiting_bytes=client.get_write_buffer_size())
+            self._metrics.clients_over_output_limit += 1
+            client.abort()
 
     def _throttle(self) -> None:
         """Read each side only while the other one keeps up."""
@@ -206,7 +277,7 @@ class ClientConnection(asyncio.Protocol):
         if self._upstream is not None:
             self._upstream.reading(keeps_up)
         self._perform(self._session.hold(not keeps_up))
-        if client is None or client.is_closing() or self._dialing is not None or self._client_eof:
+        if client is None or client.is_closing() or self._dialing is not None or self._client_eof or self._lingering:
             return
         wanted = self._client_writable and self._redis_writable and not self._session.full
         if wanted and not client.is_reading():
@@ -222,9 +293,29 @@ class ClientConnection(asyncio.Protocol):
 
     def _ended(self) -> None:
         """Both ends are gone."""
+        self._gone = True
+        self._give_identity_back()
         if self._abandoned is not None:
             self._abandoned.cancel()
         self._on_closed(self)
+
+    def drain(self) -> None:
+        """Take no further request, and close when everything that was taken has been answered."""
+        self._draining = True
+        if self._dialing is None:
+            self._perform(self._session.drain())
+            self._throttle()
+        else:
+            self.close()  # nothing was read yet
+
+    def nudge(self) -> None:
+        """End the upstream of a connection that is being drained, and says nothing.
+
+        Redis then drops a client that is blocked (BLPOP, XREAD), without taking anything for it, and answers and closes
+        every other one.
+        """
+        if self._draining and self._upstream is not None and self._client_writable and not self._session.running:
+            self._upstream.finish()
 
     def close(self) -> None:
         """Send what is buffered on both sides, then close them."""
@@ -232,3 +323,21 @@ class ClientConnection(asyncio.Protocol):
             self._upstream.close()
         if self._client is not None:
             self._client.close()
+
+    def _close_client(self) -> None:
+        """Close the client behind its last reply.
+
+        Requests that nobody has read turn a plain close into a reset, which can take replies away that are still under
+        way; so, when the sidecar stops, only our half is closed, and the client has a while to close its own.
+        """
+        client = self._client
+        if client is None or client.is_closing():
+            return
+        if not self._draining or self._client_eof or not client.can_write_eof():
+            client.close()
+            return
+        self._lingering = True
+        client.write_eof()
+        if not client.is_reading():
+            client.resume_reading()
+        self._abandoned = self._loop.call_later(LINGER_S, client.close)

@@ -1,4 +1,4 @@
-"""One connection to Redis that all MEM commands share, reconnected by itself.
+"""One connection to Redis that the MEM commands of one identity share, reconnected by itself.
 
 Everything that is called within one turn of the event loop leaves in one write, so Redis answers fifty clients with a
 few system calls. When the connection breaks, what Redis may have executed is sent again if that is harmless
@@ -12,18 +12,17 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import cast
 
-import hiredis
 import structlog
 
 from sidecar.errors import RedisRefused, Unavailable, Uncertain
-from sidecar.net.endpoint import RedisEndpoint
+from sidecar.net.link import Connect, Link, pack
+from sidecar.resp.watched import Credentials
 from sidecar.store.pipe import Argument, Reply
 from sidecar.store.scripts import Script, load
 
-CONNECT_TIMEOUT_S = 2.0
-"""A Redis that does not accept within this time is down; on one network an accept takes milliseconds."""
+GREETING_TIMEOUT_S = 2.0
+"""A Redis that has accepted and does not answer a login within this time is down."""
 
 FIRST_RETRY_S = 0.05
 LONGEST_RETRY_S = 2.0
@@ -38,7 +37,11 @@ TICK_S = 0.25
 DRAIN_POLL_S = 0.01
 """How often a shutdown looks whether the last reply has come."""
 
-_INCOMPLETE = object()
+REPLICA_PAUSE_S = 1.0
+"""A connection that met READONLY is replaced at most this often: a failover takes seconds, and so may be repeated."""
+
+_PASSING = ("LOADING", "MASTERDOWN", "BUSY", "ERR max number of clients")
+"""Beginnings of refusals that end by themselves; every other refusal of a login stands until somebody acts."""
 
 log = structlog.get_logger()
 
@@ -70,26 +73,37 @@ class Multiplexer:
     """Implements `store.pipe.Pipe`.
 
     Args:
-        endpoint: where Redis is.
+        connect: opens a connection to where Redis is now.
+        credentials: as whom; None: as a new connection is.
+        database: where the memories are.
         deadline_s: how long a command may take in all, reconnects included.
         on_reconnect: is called each time a broken connection has been replaced.
+        on_replica: is called when Redis refused a write as a replica does; the connection is replaced then.
     """
 
     def __init__(
         self,
-        endpoint: RedisEndpoint,
+        connect: Connect,
         *,
+        credentials: Credentials | None = None,
+        database: int = 0,
         deadline_s: float = 5.0,
         on_reconnect: Callable[[], None] = lambda: None,
+        on_replica: Callable[[], None] = lambda: None,
     ) -> None:
-        self._endpoint = endpoint
+        self._dial = connect
+        self._credentials = credentials
+        self._database = database
+        self._on_replica = on_replica
+        self._replica_since = -REPLICA_PAUSE_S
+        self._refusal: RedisRefused | None = None  # why Redis does not let this identity in
         self._deadline_s = deadline_s
         self._on_reconnect = on_reconnect
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[_Call] = deque()  # not sent on the present connection
         self._sent: deque[_Call] = deque()
         self._held_bytes = 0
-        self._link: _Link | None = None
+        self._link: Link | None = None
         self._lost = asyncio.Event()
         self._flush_scheduled = False
         self._why = "not connected yet"
@@ -125,8 +139,7 @@ class Multiplexer:
                 try:
                     await self._connect()
                 except (OSError, TimeoutError, RedisRefused) as problem:
-                    self._why = str(problem) or type(problem).__name__
-                    log.warning("redis.unreachable", endpoint=str(self._endpoint), why=self._why)
+                    self._not_connected(problem)
                     await asyncio.sleep(retry_s * random.uniform(0.5, 1.5))
                     retry_s = min(retry_s * 2, LONGEST_RETRY_S)
                     continue
@@ -150,16 +163,14 @@ class Multiplexer:
     async def _connect(self) -> None:
         """Open a connection, log in and select the database."""
         self._lost.clear()
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            _, link = await self._loop.create_connection(lambda: _Link(self), self._endpoint.host, self._endpoint.port)
-            try:
-                for command in self._greeting():
-                    reply = await link.ask(command)
-                    if isinstance(reply, BaseException):
-                        raise reply
-            except BaseException:
-                link.abort()
-                raise
+        link = await self._dial(lambda: Link(self))
+        try:
+            async with asyncio.timeout(GREETING_TIMEOUT_S):
+                await self._greet(link)
+        except BaseException:
+            link.abort()
+            raise
+        self._refusal = None
         for call in reversed(self._sent):  # the old order, ahead of what came later
             call.resent = True
             self._waiting.appendleft(call)
@@ -167,16 +178,28 @@ class Multiplexer:
         self._link = link
         self._flush()
 
-    def _greeting(self) -> list[tuple[Argument, ...]]:
-        where = self._endpoint
-        commands: list[tuple[Argument, ...]] = []
-        if where.password is not None:
-            commands.append(("AUTH", *([where.username] if where.username else []), where.password))
-        if where.database:
-            commands.append(("SELECT", where.database))
-        commands.append(("CLIENT", "SETNAME", "memsidecar"))
-        commands.append(("PING",))  # refused while Redis loads its data, as our commands would be
-        return commands
+    async def _greet(self, link: Link) -> None:
+        await link.log_in(self._credentials)
+        if self._database:
+            selected = await link.ask("SELECT", self._database)
+            if isinstance(selected, BaseException):
+                raise selected
+        await link.ask("CLIENT", "SETNAME", "memsidecar")  # a user may lack it, and can do without
+        answer = await link.ask("PING")
+        # Refused while Redis loads its data, as our commands would be. A user may lack PING and have what it needs.
+        if isinstance(answer, RedisRefused) and not answer.line.startswith("NOPERM"):
+            raise answer
+
+    def _not_connected(self, problem: Exception) -> None:
+        """Note why there is no connection; where Redis does not let us in, nobody waits for it in vain."""
+        why = str(problem) or type(problem).__name__
+        if why != self._why:
+            log.warning("redis.unreachable", why=why)
+            self._why = why
+        lasting = isinstance(problem, RedisRefused) and not problem.line.startswith(_PASSING)
+        self._refusal = problem if isinstance(problem, RedisRefused) and lasting else None
+        if self._refusal is not None:
+            self._refuse_all()
 
     def _enqueue(
         self,
@@ -185,6 +208,9 @@ class Multiplexer:
         done: Callable[[Reply], None],
         resend: bool,
     ) -> None:
+        if self._refusal is not None:
+            done(self._refusal)
+            return
         if self._held_bytes > MAX_HELD_BYTES:
             done(Unavailable(f"more than {MAX_HELD_BYTES} bytes of commands wait already"))
             return
@@ -205,7 +231,7 @@ class Multiplexer:
             return
         packed = []
         for call in self._waiting:
-            data = _pack(call.command)
+            data = pack(call.command)
             packed.append(data)
             self._held_bytes += len(data) - call.size
             call.size = len(data)
@@ -227,8 +253,10 @@ class Multiplexer:
         if call.resent and isinstance(reply, RedisRefused):
             # The first try may have been executed, whatever this one is told (READONLY after a failover, say).
             call.done(Uncertain(f"and now answers {reply.line}"))
-            return
-        call.done(reply)
+        else:
+            call.done(reply)
+        if isinstance(reply, RedisRefused) and reply.line.startswith("READONLY"):
+            self._met_a_replica()
 
     def lost(self, why: str) -> None:
         """The connection broke: sort out what may be sent again."""
@@ -240,9 +268,26 @@ class Multiplexer:
             self._fail(call)
         self._lost.set()
 
+    def _met_a_replica(self) -> None:
+        """Look for the master anew. What is under way is refused by the replica too, and is resent to the master."""
+        now = self._loop.time()
+        if self._link is None or now - self._replica_since < REPLICA_PAUSE_S:
+            return
+        self._replica_since = now
+        self._on_replica()
+        self._loop.call_soon(self._leave, self._link)  # not at once: the replies that came with this one count
+
+    def _leave(self, link: Link) -> None:
+        if link is self._link:
+            link.abort()
+            self.lost("it is a replica now")
+
     def _fail(self, call: _Call) -> None:
         self._held_bytes -= call.size
-        call.done(Uncertain(self._why) if call.sent else Unavailable(self._why))
+        if call.sent:
+            call.done(Uncertain(self._why))
+        else:
+            call.done(self._refusal or Unavailable(self._why))
 
     def _refuse_all(self) -> None:
         while self._sent or self._waiting:
@@ -260,62 +305,3 @@ class Multiplexer:
             for queue in (self._sent, self._waiting):
                 while queue and queue[0].deadline < now:
                     self._fail(queue.popleft())
-
-
-class _Link(asyncio.Protocol):
-    """One TCP connection of the multiplexer."""
-
-    def __init__(self, owner: Multiplexer) -> None:
-        self._owner = owner
-        self._reader = hiredis.Reader(replyError=RedisRefused, notEnoughData=_INCOMPLETE)
-        self._transport: asyncio.Transport | None = None
-        self._asked: asyncio.Future[Reply] | None = None
-        self._abandoned = False
-
-    async def ask(self, command: tuple[Argument, ...]) -> Reply:
-        """Send one command of the greeting and wait for its reply."""
-        self._asked = asyncio.get_running_loop().create_future()
-        self.write([_pack(command)])
-        try:
-            return await self._asked
-        finally:
-            self._asked = None
-
-    def write(self, packed: list[bytes]) -> None:
-        """Send packed commands."""
-        assert self._transport is not None
-        self._transport.writelines(packed)
-
-    def abort(self) -> None:
-        """Drop the connection; the owner knows and is not told again."""
-        self._abandoned = True
-        if self._transport is not None:
-            self._transport.abort()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclasses of it
-
-    def data_received(self, data: bytes) -> None:
-        self._reader.feed(data)
-        while not self._abandoned:
-            reply = self._reader.gets()
-            if reply is _INCOMPLETE:
-                return
-            if self._asked is not None:
-                if not self._asked.done():
-                    self._asked.set_result(reply)
-                return
-            self._owner.replied(reply)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        why = str(exc) if exc else "it closed the connection"
-        if self._asked is not None and not self._asked.done():
-            self._asked.set_exception(ConnectionError(why))
-        elif not self._abandoned:
-            self._abandoned = True
-            self._owner.lost(why)
-
-
-def _pack(command: tuple[Argument, ...]) -> bytes:
-    packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub means a tuple of one item
-    return packed

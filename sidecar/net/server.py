@@ -1,27 +1,23 @@
-"""Accepts clients and gives each its own connection to Redis."""
+"""All client connections: each gets a session and its own connection to Redis. Where they connect: `net.listener`."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping
-from typing import cast
+from typing import Protocol, cast
 
 from sidecar.commands.table import Command, Resolve
 from sidecar.metrics import Metrics
-from sidecar.net.connection import ClientConnection, Execute
-from sidecar.net.endpoint import RedisEndpoint
+from sidecar.net.connection import MAX_OUTPUT_BYTES, ClientConnection, FindIdentity
 from sidecar.net.upstream import Upstream, UpstreamOwner
-from sidecar.session import Session
-
-DIAL_TIMEOUT_S = 2.0
-"""As for our own connection: a Redis that does not accept within it is down."""
+from sidecar.session.session import Limits, Session
 
 MAX_CLIENTS = 10_000
 """Redis's own default for `maxclients`; each client costs two sockets and about 30 kB."""
 
 CLOSE_LIMIT_S = 1.0
-"""How long clients may take to read their last replies when the sidecar stops."""
+"""How long the last connections may take to close when the time that was given is over."""
 
 CLOSE_POLL_S = 0.01
 """How often a shutdown looks whether it may go on."""
@@ -29,61 +25,72 @@ CLOSE_POLL_S = 0.01
 TOO_MANY_CLIENTS = b"-ERR max number of clients reached\r\n"
 """Redis's own text, on which clients act."""
 
-BACKLOG = 511
-"""Redis's default for `tcp-backlog`."""
+SILENT_S = 1.0
+"""How long a connection may say nothing when the sidecar stops, until it is taken for a blocked one and ended."""
+
+
+class DialRedis(Protocol):
+    """Opens a connection to Redis; `net.dialer.Dialer.connect` is one."""
+
+    async def __call__(self, factory: Callable[[], Upstream]) -> Upstream:
+        """Connect. Raises OSError."""
+        ...
 
 
 class Server:
-    """The listening socket and all client connections.
+    """Makes a connection for each client that `net.listener` accepts, and ends them all.
 
     Args:
-        endpoint: where to dial for each client.
+        dial: opens a connection to Redis, one for each client.
         commands: our commands.
         resolve: finds the memory that a key names.
-        execute: runs a request.
+        identify: finds out as whom a client's MEM commands run.
         metrics: counts.
+        limits: what one client may ask for.
         max_clients: more are refused as Redis refuses them.
+        max_output_bytes: replies to MEM commands that may wait for a client that reads none.
     """
 
     def __init__(
         self,
         *,
-        endpoint: RedisEndpoint,
+        dial: DialRedis,
         commands: Mapping[bytes, Command],
         resolve: Resolve,
-        execute: Execute,
+        identify: FindIdentity,
         metrics: Metrics,
+        limits: Limits | None = None,
         max_clients: int = MAX_CLIENTS,
+        max_output_bytes: int = MAX_OUTPUT_BYTES,
     ) -> None:
-        self._endpoint = endpoint
+        self._dial_redis = dial
         self._commands = commands
         self._resolve = resolve
-        self._execute = execute
+        self._identify = identify
         self._metrics = metrics
+        self._limits = limits or Limits()
         self._max_clients = max_clients
+        self._max_output_bytes = max_output_bytes
         self._connections: set[ClientConnection] = set()
-        self._listener: asyncio.Server | None = None
-
-    async def listen(self, host: str, port: int) -> int:
-        """Start to accept clients; return the port (that the system chose, where `port` is 0).
-
-        Raises:
-            OSError: the address cannot be bound.
-        """
-        loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(self._accept, host, port, backlog=BACKLOG)
-        bound: int = self._listener.sockets[0].getsockname()[1]
-        return bound
 
     async def close(self, limit_s: float) -> None:
-        """Stop in order: accept nobody, let MEM commands that run be answered, close every client.
+        """End every connection, once nobody can connect any more.
+
+        1 what clients have sent is answered, and nothing more is read; 2 who is blocked or subscribed is let go; 3 what
+        still stands when the time is over is closed.
 
         Args:
-            limit_s: how long running commands may take.
+            limit_s: for 1 and 2.
         """
-        if self._listener is not None:
-            self._listener.close()
-        await self._until(lambda: not any(connection.busy for connection in self._connections), limit_s)
+        for connection in list(self._connections):
+            connection.drain()
+        ended = asyncio.get_running_loop().time() + limit_s
+        while self._connections and (left := ended - asyncio.get_running_loop().time()) > 0:
+            received = {connection: connection.received_from_redis for connection in self._connections}
+            await self._until(lambda: not self._connections, min(SILENT_S, left))
+            for connection in list(self._connections):
+                if connection.received_from_redis == received.get(connection):
+                    connection.nudge()
         for connection in list(self._connections):
             connection.close()
         await self._until(lambda: not self._connections, CLOSE_LIMIT_S)
@@ -94,27 +101,29 @@ class Server:
                 return
             await asyncio.sleep(CLOSE_POLL_S)
 
-    def _accept(self) -> asyncio.Protocol:
+    def accept(self) -> asyncio.Protocol:
+        """Make the protocol of a client that has just connected."""
         if len(self._connections) >= self._max_clients:
             return _Refusal()
         connection = ClientConnection(
             session=Session(
-                commands=self._commands, resolve=self._resolve, nonce=_nonce, observe=self._metrics.command
+                commands=self._commands,
+                resolve=self._resolve,
+                nonce=_nonce,
+                observe=self._metrics.command,
+                limits=self._limits,
             ),
             dial=self._dial,
-            execute=self._execute,
+            identify=self._identify,
             metrics=self._metrics,
+            max_output_bytes=self._max_output_bytes,
             on_closed=self._connections.discard,
         )
         self._connections.add(connection)
         return connection
 
     async def _dial(self, owner: UpstreamOwner) -> Upstream:
-        loop = asyncio.get_running_loop()
-        create: Callable[[], Upstream] = lambda: Upstream(owner)  # noqa: E731  # typed for create_connection
-        async with asyncio.timeout(DIAL_TIMEOUT_S):
-            _, upstream = await loop.create_connection(create, self._endpoint.host, self._endpoint.port)
-        return upstream
+        return await self._dial_redis(lambda: Upstream(owner))
 
 
 class _Refusal(asyncio.Protocol):

@@ -13,7 +13,8 @@ comes back identifies itself, and tells the state of the connection:
     inside MULTI                   +QUEUED                        comes, and makes EXEC fail
     CLIENT REPLY SKIP before it    nothing                        comes
 
-After a HELLO or RESET, a second fence also asks for the protocol, with a `HELLO` without arguments between the two.
+After a HELLO, AUTH or RESET, a second fence also asks what the connection is now, with `HELLO` (without arguments: the
+protocol) and `ACL WHOAMI` (the user) between the two. A user who may not ask one of them gets an error there, unseen.
 Everything in front of the fence is the client's and is passed on at once, apart from a tail that may be its beginning.
 """
 
@@ -22,6 +23,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum, auto
+
+from sidecar.resp.scan import end_of_reply
 
 MAX_ERROR_LINE_BYTES = 512
 """Longest error line that is taken for the fence's. Redis shortens the unknown name to 128 bytes."""
@@ -46,11 +49,15 @@ class Turn(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """The fence came back. `refusal` is Redis's error line, and `protocol` what HELLO told, or None."""
+    """The fence came back.
+
+    `refusal` is Redis's error line; `protocol` and `user` are what it told when it was asked, or None.
+    """
 
     turn: Turn
     refusal: bytes = b""
     protocol: int | None = None
+    user: bytes | None = None
 
 
 class Fence:
@@ -58,15 +65,21 @@ class Fence:
 
     Args:
         nonce: hexadecimal digits that nobody can guess, so that no payload can look like the fence.
-        ask_protocol: whether HELLO is part of it. Only where ECHO is known to be answered: a refused ECHO could not be
-            told from a refused HELLO, nor from the client's own replies in front.
+        ask: whether HELLO and ACL WHOAMI are part of it. Only where ECHO is known to be answered: a refused ECHO could
+            not be told from a refused HELLO, nor from the client's own replies in front.
     """
 
-    def __init__(self, nonce: bytes, *, ask_protocol: bool) -> None:
-        hello = b"*1\r\n$5\r\nHELLO\r\n" if ask_protocol else b""
+    def __init__(self, nonce: bytes, *, ask: bool) -> None:
+        questions = _QUESTIONS if ask else b""
         size = len(nonce)
-        self.request = b"*2\r\n$4\r\nECHO\r\n$%d\r\n%b\r\n%b*1\r\n$%d\r\n%b\r\n" % (size, nonce, hello, size, nonce)
-        self.asks_protocol = ask_protocol
+        self.request = b"*2\r\n$4\r\nECHO\r\n$%d\r\n%b\r\n%b*1\r\n$%d\r\n%b\r\n" % (
+            size,
+            nonce,
+            questions,
+            size,
+            nonce,
+        )
+        self.asks = ask
         self._echo = b"$%d\r\n%b\r\n" % (size, nonce)
         self._name = re.compile(rb"%b[^\r\n]{0,%d}\r\n" % (nonce, MAX_ERROR_LINE_BYTES))
         self._held = b""
@@ -105,10 +118,13 @@ class Fence:
         """Take what stands in front of the unknown command's error apart: the client's own bytes, and the rest."""
         echo = data.rfind(self._echo)
         if echo >= 0:
-            answer = data[echo + len(self._echo) :]
             # Redis may have read the fence in two pieces and sent a push between them: that is the client's.
-            between = b"" if self.asks_protocol else answer
-            return data[:echo] + between, Passed(Turn.RUN, protocol=_protocol(answer))
+            between = data[echo + len(self._echo) :]
+            if not self.asks:
+                return data[:echo] + between, Passed(Turn.RUN)
+            between, answers = _sorted_out(between)
+            protocol, user = (_protocol(answers[0]), _user(answers[1])) if len(answers) == 2 else (None, None)
+            return data[:echo] + between, Passed(Turn.RUN, protocol=protocol, user=user)
         match = _REFUSED.search(data, max(len(data) - _LONGEST_TAIL_BYTES, 0))
         if match is None:
             return data, Passed(Turn.SILENT)
@@ -151,6 +167,28 @@ _TAIL = re.compile(rb"(?:" + _REFUSAL_LINE + rb")?(?:[-+]" + _TEXT + rb"\r?)?\Z"
 _LONGEST_TAIL_BYTES = 3 * MAX_ERROR_LINE_BYTES + 100
 
 
-def _protocol(answer: bytes) -> int | None:
-    found = re.search(rb"proto\r\n:(\d)\r\n", answer)
+_QUESTIONS = b"*1\r\n$5\r\nHELLO\r\n*2\r\n$3\r\nACL\r\n$6\r\nWHOAMI\r\n"
+_USER = re.compile(rb"\$\d+\r\n([^\r\n]*)\r\n")
+
+
+def _sorted_out(data: bytes) -> tuple[bytes, list[bytes]]:
+    """Return pushes and lines of MONITOR, which are the client's, and the answers to our questions."""
+    unasked: list[bytes] = []
+    answers: list[bytes] = []
+    position = 0
+    while (end := end_of_reply(data, position)) is not None:
+        item = data[position:end]
+        (unasked if item[:1] in (b">", b"+") else answers).append(item)
+        position = end
+    return b"".join(unasked), answers
+
+
+def _protocol(hello: bytes) -> int | None:
+    found = re.search(rb"proto\r\n:(\d)\r\n", hello)
     return int(found[1]) if found else None
+
+
+def _user(whoami: bytes) -> bytes | None:
+    """Return the name in the answer to ACL WHOAMI; None for an error."""
+    found = _USER.fullmatch(whoami)
+    return found[1] if found else None

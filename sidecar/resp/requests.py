@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
-from enum import Enum, auto
+from dataclasses import dataclass, field
 
 from sidecar.resp.inline import split_inline
+from sidecar.resp.watched import HELD_NAMES, NAME_HINTS, REPLICATION_NAMES, WATCHED_NAMES, Hint, hint_of
 
 MAX_REQUEST_BYTES = 32 * 1024 * 1024
 """Most bytes of one MEM request, which is held in memory whole. A long conversation is a few megabytes."""
@@ -34,31 +34,22 @@ MAX_HELD_COUNT = 1024 * 1024
 """A count above it is handed on before the name is known: Redis before 7.0 refuses it at once, and nothing of ours is
 that long."""
 
-MAX_CLIENT_ARGUMENT_BYTES = 64
-"""CLIENT is held back only while its arguments are this short, which those of CLIENT REPLY are."""
-
 _START = re.compile(rb"\*([1-9]\d{0,9})\r\n\$(0|[1-9]\d{0,18})\r\n")
 _COUNT = re.compile(rb"\*(0|-?[1-9]\d{0,18})\r\n")
 _BULK = re.compile(rb"\$(0|[1-9]\d{0,18})\r\n")
 _PARTIAL_LINE = re.compile(rb"([*$](-?|0\r?|-?[1-9]\d{0,18}\r?))?")
 
 
-class Hint(Enum):
-    """What forwarded bytes may have changed about the connection. Hints, because Redis may have refused."""
-
-    PROTOCOL = auto()
-    RESET = auto()
-    REPLIES_OFF = auto()
-    REPLIES_ON = auto()
-    REPLY_SKIPPED = auto()
-
-
 @dataclass(slots=True)
 class Forward:
-    """Bytes for Redis, as the client sent them. They may be any part of one or more requests."""
+    """Bytes for Redis, as the client sent them. They may be any part of one or more requests.
+
+    `words` are there where the hint is about one whole request, held back until it was whole.
+    """
 
     data: bytes
     hint: Hint | None = None
+    words: list[bytes] | None = field(default=None, repr=False)  # they may hold a password
 
 
 @dataclass(slots=True)
@@ -79,10 +70,6 @@ class Oversized:
 
 Frame = Forward | Own | Oversized
 
-_NAME_HINTS = {b"HELLO": Hint.PROTOCOL, b"RESET": Hint.RESET}
-_REPLICATION_NAMES = frozenset({b"SYNC", b"PSYNC"})
-_REPLY_HINTS = {b"OFF": Hint.REPLIES_OFF, b"ON": Hint.REPLIES_ON, b"SKIP": Hint.REPLY_SKIPPED}
-_WATCHED_NAMES = _NAME_HINTS.keys() | _REPLICATION_NAMES | {b"CLIENT"}
 _LONGEST_WATCHED_NAME = 16
 
 
@@ -91,11 +78,13 @@ class RequestFramer:
 
     Args:
         own: upper-case names of the commands that are ours.
+        max_bytes: most bytes of one of their requests.
     """
 
-    def __init__(self, own: Collection[bytes]) -> None:
+    def __init__(self, own: Collection[bytes], *, max_bytes: int = MAX_REQUEST_BYTES) -> None:
         self._own = own
-        self._watched = frozenset(own) | _WATCHED_NAMES
+        self._max_bytes = max_bytes
+        self._watched = frozenset(own) | WATCHED_NAMES
         self._held = bytearray()
         self._need = 0  # do not look again before this many bytes are held: keeps large requests linear
         self._raw = False
@@ -103,6 +92,11 @@ class RequestFramer:
         self._left = 0  # arguments after it that pass unseen
         self._dropping = False  # whether they belong to an oversized request of ours, and go nowhere
         self._collected: _Collected | None = None
+
+    @property
+    def between_requests(self) -> bool:
+        """Whether everything that was handed on for Redis ends where a request ends."""
+        return not self._raw and (self._dropping or not (self._skip or self._left))
 
     @property
     def held_bytes(self) -> int:
@@ -202,18 +196,18 @@ class RequestFramer:
             if len(name) < length:
                 return position, None, None
             if name in self._own:
-                end, arguments = _whole_arguments(data, after + length + 2, count - 1)
+                end, arguments = _whole_arguments(data, after + length + 2, count - 1, self._max_bytes)
                 if arguments is not None:
                     return end, Own(name, arguments), None
-            if name in self._own or name == b"CLIENT":
-                self._collected = _Collected(count, own=name in self._own)
+            if name in self._own or (name in HELD_NAMES and count <= HELD_NAMES[name].words):
+                self._collected = _Collected(count, own=name in self._own, max_bytes=self._max_bytes)
                 return match.start(2) - 1, None, None
-            if name in _REPLICATION_NAMES:
+            if name in REPLICATION_NAMES:
                 self._raw = True
                 return position, None, None
         self._left = count - 1
         self._skip = length + 2
-        return after, None, _NAME_HINTS.get(name)
+        return after, None, NAME_HINTS.get(name)
 
     def _begin_oddly(self, data: bytes, position: int) -> tuple[int, Frame | None, Hint | None]:
         """Handle every start of a request but the usual one."""
@@ -245,12 +239,15 @@ class RequestFramer:
             return position, None, None
         words = split_inline(line.removesuffix(b"\r"))
         name = words[0].upper() if words else b""
-        if words is None or name in _REPLICATION_NAMES:
+        if words is None or name in REPLICATION_NAMES:
             self._raw = True
             return position, None, None
         if name in self._own:
             return newline + 1, Own(name, words[1:]), None
-        return newline + 1, None, _NAME_HINTS.get(name) or _reply_hint(words)
+        hint = hint_of(words)
+        if hint is None:
+            return newline + 1, None, None
+        return newline + 1, Forward(data[position : newline + 1], hint, words), None
 
     def _pass_over(self, data: bytes, position: int) -> int:
         """Step over arguments that we do not look at, as far as they are here."""
@@ -293,14 +290,14 @@ class RequestFramer:
         self._collected = None
         if request.own:
             return position, Own(request.name, request.arguments[1:])
-        return position, Forward(request.rebuilt(), _reply_hint(request.arguments))
+        return position, Forward(request.rebuilt(), hint_of(request.arguments), request.arguments)
 
     def _let_go(self, match: re.Match[bytes], request: _Collected, excess: str) -> tuple[int, Frame]:
-        """Stop holding a request: one of ours that is too large is dropped, CLIENT goes on to Redis."""
+        """Stop holding a request: one of ours that is too large is dropped, another one goes on to Redis."""
         self._collected = None
         self._left, self._skip = request.left - 1, int(match[1]) + 2
         if not request.own:
-            return match.end(), Forward(request.rebuilt() + match[0])
+            return match.end(), Forward(request.rebuilt() + match[0], NAME_HINTS.get(request.name))
         self._dropping = True
         return match.end(), Oversized(request.name, excess)
 
@@ -308,10 +305,11 @@ class RequestFramer:
 class _Collected:
     """The arguments of one request so far, its name first."""
 
-    __slots__ = ("arguments", "count", "own", "size")
+    __slots__ = ("arguments", "count", "max_bytes", "own", "size")
 
-    def __init__(self, count: int, *, own: bool) -> None:
+    def __init__(self, count: int, *, own: bool, max_bytes: int) -> None:
         self.count = count
+        self.max_bytes = max_bytes
         self.own = own
         self.arguments: list[bytes] = []
         self.size = 0
@@ -333,11 +331,11 @@ class _Collected:
         if not self.arguments:
             return None  # the name itself, known to be short, which the error text needs
         if not self.own:
-            return "not CLIENT REPLY" if length > MAX_CLIENT_ARGUMENT_BYTES or self.count > 3 else None
+            return "not to be held" if length > HELD_NAMES[self.name].word_bytes else None
         if self.count > MAX_REQUEST_ARGUMENTS:
             return f"a request may have {MAX_REQUEST_ARGUMENTS} arguments; send it in parts"
-        if self.size + length > MAX_REQUEST_BYTES:
-            return f"a request may have {MAX_REQUEST_BYTES} bytes; send it in parts"
+        if self.size + length > self.max_bytes:
+            return f"a request may have {self.max_bytes} bytes; send it in parts"
         return None
 
     def rebuilt(self) -> bytes:
@@ -350,12 +348,12 @@ class _Collected:
         return b"".join(parts)
 
 
-def _whole_arguments(data: bytes, position: int, count: int) -> tuple[int, list[bytes] | None]:
+def _whole_arguments(data: bytes, position: int, count: int, most: int) -> tuple[int, list[bytes] | None]:
     """Return the end of a request and its arguments if it is here whole and within every limit, else None.
 
     The short way of `_Collected`, for requests that come in one piece, as nearly all do.
     """
-    if count + 1 > MAX_REQUEST_ARGUMENTS or len(data) - position > MAX_REQUEST_BYTES:
+    if count + 1 > MAX_REQUEST_ARGUMENTS or len(data) - position > most:
         return position, None
     arguments = []
     for _ in range(count):
@@ -367,12 +365,6 @@ def _whole_arguments(data: bytes, position: int, count: int) -> tuple[int, list[
         arguments.append(data[start:end])
         position = end + 2
     return position, arguments if position <= len(data) else None
-
-
-def _reply_hint(words: list[bytes]) -> Hint | None:
-    if len(words) == 3 and words[0].upper() == b"CLIENT" and words[1].upper() == b"REPLY":
-        return _REPLY_HINTS.get(words[2].upper())
-    return None
 
 
 def _may_become_valid(data: bytes, position: int) -> bool:

@@ -18,7 +18,11 @@ What a MEM command may do after the fence:
     SILENT           runs without an answer (CLIENT REPLY SKIP)             runs
     ANSWERED         does not run: the client has Redis's answer already    needs a fence of its own
 
-Under CLIENT REPLY OFF no fence would come back, so there the fence goes in front of it.
+Under CLIENT REPLY OFF no fence would come back, so there the fence goes in front of it. What else has to be known
+before a MEM command may run, such as the Redis user that it runs as, is the business of `session.state`.
+
+COMMAND is forwarded between two fences, and our commands are put into its answer; inside a transaction it passes as it
+is, because a fence would make EXEC fail.
 
 No socket, no clock: the caller passes `now` in. The session does not know what a command does.
 """
@@ -29,13 +33,17 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from sidecar.commands.merging import merge
 from sidecar.commands.table import Command, Resolve
 from sidecar.errors import INTERNAL_ERROR, BadMessage, ReplyableError
-from sidecar.memory.requests import AppendRequest, Request
+from sidecar.memory.requests import Request
 from sidecar.resp import replies
-from sidecar.resp.fence import Fence, Passed, Turn
+from sidecar.resp.fence import Fence, Turn
 from sidecar.resp.pushes import PushBoundary
-from sidecar.resp.requests import Forward, Hint, Oversized, Own, RequestFramer
+from sidecar.resp.requests import MAX_REQUEST_BYTES, Forward, Oversized, Own, RequestFramer
+from sidecar.resp.watched import Hint
+from sidecar.session.actions import Action, CloseClient, CloseRedis, Identify, Run, Ticket, ToClient, ToRedis
+from sidecar.session.state import ConnectionState, Need
 
 MAX_PENDING_COMMANDS = 1_024
 """Most commands of one client that may wait or run; more stay in the socket. Pipelines are rarely longer."""
@@ -43,66 +51,19 @@ MAX_PENDING_COMMANDS = 1_024
 MAX_RUNNING_COMMANDS = 128
 """Most MEM commands of one client that run at once: bounds the replies that are made for a client that reads none."""
 
+MAX_DESCRIPTION_BYTES = 8 * 1024 * 1024
+"""Longest answer to COMMAND that our commands are put into; Redis's own has 0.3 MB."""
+
 MAX_PENDING_BYTES = 4 * 1024 * 1024
 """Most bytes of one client's commands that may wait, or run as MEM commands; more stay in the socket."""
 
 
-@dataclass(slots=True)
-class ToRedis:
-    """Write these bytes to the connection's own upstream."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one client may ask for; more is refused (`request_bytes`) or stays in the socket."""
 
-    data: bytes
-
-
-@dataclass(slots=True)
-class ToClient:
-    """Write these bytes to the client."""
-
-    data: bytes
-
-
-@dataclass(slots=True)
-class Run:
-    """Execute the ticket's request and call `Session.completed` with the outcome."""
-
-    ticket: Ticket
-
-
-@dataclass(slots=True)
-class CloseRedis:
-    """Nothing more will be sent: close the upstream."""
-
-
-@dataclass(slots=True)
-class CloseClient:
-    """Everything was answered: close the client."""
-
-
-Action = ToRedis | ToClient | Run | CloseRedis | CloseClient
-
-
-class Ticket:
-    """One MEM command from its start to its reply. `now` is when it was started, in seconds of the caller's clock."""
-
-    __slots__ = ("bug", "command", "memory", "outcome", "queued", "reply", "request", "silent", "size", "started")
-
-    def __init__(self, command: Command, request: Request | None, started: float, *, size: int, silent: bool) -> None:
-        self.command = command
-        self.request = request
-        memory = getattr(request, "memory", None)
-        self.memory: str | None = memory.keys.name if memory is not None else None
-        self.queued = isinstance(request, AppendRequest) and not request.large
-        self.started = started
-        self.size = size
-        self.silent = silent
-        self.outcome = "ok"
-        self.reply: bytes | None = None
-        self.bug: Exception | None = None
-
-    def refuse(self, line: str) -> None:
-        """Answer with an error line."""
-        self.outcome = line.split(" ", 1)[0]
-        self.reply = replies.error(line)
+    request_bytes: int = MAX_REQUEST_BYTES
+    pending_commands: int = MAX_PENDING_COMMANDS
 
 
 class Session:
@@ -114,6 +75,7 @@ class Session:
         nonce: returns hexadecimal digits that nobody can guess, new ones at each call.
         observe: is told the name, the outcome (`ok` or the first word of the error) and the seconds of each MEM
             command when its reply goes out.
+        limits: what one client may ask for.
     """
 
     def __init__(
@@ -123,28 +85,29 @@ class Session:
         resolve: Resolve,
         nonce: Callable[[], bytes],
         observe: Callable[[str, str, float], None],
+        limits: Limits | None = None,
     ) -> None:
         self._commands = commands
         self._resolve = resolve
         self._nonce = nonce
         self._observe = observe
+        limits = limits or Limits()
+        self._max_pending_commands = limits.pending_commands
         self._now = 0.0
-        self._framer = RequestFramer(commands)
+        self._framer = RequestFramer(commands, max_bytes=limits.request_bytes)
         self._waiting: deque[Forward | Own | Oversized | Ticket] = deque()
         self._pending_bytes = 0
         self._running: deque[Ticket] = deque()
         self._busy: Counter[str] = Counter()  # unanswered commands by memory
         self._exclusive: Counter[str] = Counter()  # those among them that nothing may overtake
+        self._state = ConnectionState()
         self._fence: Fence | None = None
-        self._turn: Turn | None = None  # None: something was forwarded since the last fence, or no fence yet
-        self._refusal = b""
+        self._identifying = False
+        self._described: _Description | None = None  # the COMMAND whose answer comes before the fence
         self._pushes = PushBoundary()
-        self._protocol = 2
-        self._protocol_known = True  # a new connection speaks RESP2
-        self._replies_off = False
-        self._reply_skipped = False
         self._client_gone = False
         self._redis_gone = False
+        self._draining = False
         self._closing: CloseRedis | CloseClient | None = None
         self._held = False
         self._actions: list[Action] = []
@@ -152,7 +115,11 @@ class Session:
     @property
     def full(self) -> bool:
         """Whether the client should not be read from for now."""
-        return len(self._waiting) + len(self._running) > MAX_PENDING_COMMANDS or self._pending_bytes > MAX_PENDING_BYTES
+        return (
+            len(self._waiting) + len(self._running) > self._max_pending_commands
+            or self._pending_bytes > MAX_PENDING_BYTES
+            or (self._draining and self._framer.between_requests)
+        )
 
     def hold(self, held: bool) -> list[Action]:
         """Start no further MEM command while `held`: its reply would only add to what the client does not read."""
@@ -166,14 +133,19 @@ class Session:
         """Whether no MEM command waits or runs."""
         return not self._waiting and not self._running
 
+    @property
+    def running(self) -> bool:
+        """Whether a MEM command runs, or has run and waits for its turn to be answered."""
+        return bool(self._running)
+
     def client_bytes(self, data: bytes, now: float) -> list[Action]:
         """Take bytes from the client."""
         self._now = now
-        if self._redis_gone:
+        if self._redis_gone or (self._draining and self._framer.between_requests):
             return []
         for frame in self._framer.receive(data):
             blocked = self._waiting or self._running or self._fence is not None
-            if isinstance(frame, Forward) and not blocked and not self._silences(frame):
+            if isinstance(frame, Forward) and not blocked and (frame.hint is None or self._may_pass(frame)):
                 self._forward(frame)
                 continue
             self._pending_bytes += _size(frame)
@@ -185,17 +157,25 @@ class Session:
         self._now = now
         while data and self._fence is not None:
             before, passed, data = self._fence.receive(data)
-            self._to_client(before)
+            self._answered(before)
             if passed is None:
                 return self._take()
             fence, self._fence = self._fence, None
-            self._fence_passed(fence, passed)
+            self._describe()
+            self._state.fence_passed(fence, passed)
             self._advance_queue()
-        if self._turn is None:
+        if self._state.turn is None:
             self._to_client(data)
         elif data:
             self._to_client(self._pushes.receive(data))
-        return self._advance() if self._client_gone else self._take()
+        return self._advance() if self._client_gone or self._draining else self._take()
+
+    def identified(self, problem: ReplyableError | None, now: float) -> list[Action]:
+        """Take the outcome of an `Identify`: None, or why MEM commands cannot run as the client's user."""
+        self._now = now
+        self._identifying = False
+        self._state.identified(None if problem is None else problem.reply())
+        return self._advance()
 
     def completed(self, ticket: Ticket, result: object, now: float) -> list[Action]:
         """Take the outcome of a `Run`: what the service answered, or the exception that it raised.
@@ -214,42 +194,78 @@ class Session:
     def redis_eof(self) -> list[Action]:
         """The upstream is gone. MEM commands that run are still answered; nothing else can be."""
         self._redis_gone = True
-        self._to_client(self._pushes.release() if self._fence is None else self._fence.release())
+        self._answered(self._pushes.release() if self._fence is None else self._fence.release())
+        self._describe()
         self._fence = None
         self._waiting.clear()
+        return self._advance()
+
+    def drain(self) -> list[Action]:
+        """Take no further request, and close both sides when all that was taken has been answered.
+
+        A request whose first part Redis has got is taken to its end.
+        """
+        self._draining = True
         return self._advance()
 
     # ---- what happens to the queue ----
 
     def _advance(self) -> list[Action]:
         self._advance_queue()
-        if self._fence is None and self.idle and (self._client_gone or self._redis_gone):
-            closing = CloseClient() if self._redis_gone else CloseRedis()
-            if closing != self._closing:
-                self._closing = closing
-                self._actions.append(closing)
+        if self._fence is None and self.idle:
+            if self._client_gone or self._redis_gone:
+                self._close(CloseClient() if self._redis_gone else CloseRedis())
+            elif self._draining and self._framer.between_requests:
+                self._end_draining()
         return self._take()
+
+    def _close(self, closing: CloseRedis | CloseClient) -> None:
+        if closing != self._closing:
+            self._closing = closing
+            self._actions.append(closing)
+
+    def _end_draining(self) -> None:
+        """Close, once a last fence has come back where replies may be outstanding and are to be had."""
+        state = self._state
+        if state.turn is None and not state.untouched and not state.replies_off:
+            self._send_fence()
+        elif self._closing is None:
+            self._close(CloseClient())
+            self._actions.append(CloseRedis())
 
     def _advance_queue(self) -> None:
         """Start what may start, in order, and pass on the replies that are ready."""
         self._flush_replies()
-        while self._waiting and self._fence is None:
+        while self._waiting and self._fence is None and not self._identifying:
             frame = self._waiting[0]
             if isinstance(frame, Forward):
                 if self._running:
                     return
-                if self._silences(frame):
-                    self._send_fence()
+                if not self._may_pass(frame):
+                    self._ask(self._state.need_before_silence())
                     return
                 self._pending_bytes -= len(frame.data)
                 self._forward(frame)
-            elif self._needs_fence():
-                self._send_fence()
-                return
-            elif self._held or len(self._running) >= MAX_RUNNING_COMMANDS or not self._start(frame):
+            elif (
+                self._ask(self._state.need())
+                or self._held
+                or len(self._running) >= MAX_RUNNING_COMMANDS
+                or not self._start(frame)
+            ):
                 return
             self._waiting.popleft()
             self._flush_replies()
+
+    def _ask(self, need: Need | None) -> bool:
+        """Ask for what is not known; False if there is nothing."""
+        if need is None:
+            return False
+        if need is Need.IDENTITY:
+            self._identifying = True
+            self._actions.append(Identify(self._state.candidates, self._state.user))
+        else:
+            self._send_fence(ask=need is Need.ASK)
+        return True
 
     def _take(self) -> list[Action]:
         actions, self._actions = self._actions, []
@@ -261,53 +277,49 @@ class Session:
 
     # ---- forwarded commands ----
 
-    def _forward(self, frame: Forward) -> None:
-        turn, hint = self._turn, frame.hint
-        if turn is not None:
-            self._turn = None
-            self._to_client(self._pushes.release())
-        self._reply_skipped = hint is Hint.REPLY_SKIPPED
-        if hint is not None:
-            self._changed(hint, turn)
-        self._actions.append(ToRedis(frame.data))
+    def _may_pass(self, frame: Forward) -> bool:
+        """Whether a command may go to Redis without a fence before it.
 
-    def _changed(self, hint: Hint, turn: Turn | None) -> None:
-        """Note what a forwarded command may have changed; `turn` is what was known before it."""
-        if hint in (Hint.PROTOCOL, Hint.RESET):
-            self._protocol_known = False
-        if hint in (Hint.REPLIES_ON, Hint.RESET):
-            self._replies_off = False
-        elif hint is Hint.REPLIES_OFF and turn in (Turn.RUN, Turn.SILENT):  # otherwise Redis refuses it
-            self._replies_off = True
-
-    def _silences(self, frame: Forward) -> bool:
-        """Whether a fence must go first, because none would come back afterwards.
-
-        Without it, a client that has not logged in could ask for silence, be refused, and be taken for silent.
+        CLIENT REPLY OFF may not, because no fence would come back afterwards: a client that has not logged in could ask
+        for silence, be refused, and be taken for silent. COMMAND may not, because its answer must be told from others.
         """
-        return frame.hint is Hint.REPLIES_OFF and not self._replies_off and self._turn is None
+        state = self._state
+        if frame.hint is Hint.REPLIES_OFF:
+            return state.replies_off or (state.turn is not None and state.need_before_silence() is None)
+        if frame.hint is Hint.DESCRIPTION:
+            return state.replies_off or state.perhaps_in_transaction or state.need_before_silence() is None
+        return True
 
-    def _needs_fence(self) -> bool:
-        if self._replies_off:
-            return False
-        return self._turn is None or (self._turn is Turn.RUN and not self._protocol_known)
-
-    def _send_fence(self) -> None:
-        if self._turn is not None:
+    def _forward(self, frame: Forward) -> None:
+        state = self._state
+        if state.turn is not None:
             self._to_client(self._pushes.release())
-        self._fence = Fence(self._nonce(), ask_protocol=self._turn is Turn.RUN and not self._protocol_known)
+        described = frame.hint is Hint.DESCRIPTION and state.turn is Turn.RUN and not state.replies_off
+        state.forwarded(frame)
+        self._actions.append(ToRedis(frame.data))
+        if described and frame.words is not None:
+            self._described = _Description(frame.words)
+            self._send_fence()
+
+    def _send_fence(self, *, ask: bool = False) -> None:
+        if self._state.turn is not None:
+            self._to_client(self._pushes.release())
+        self._fence = Fence(self._nonce(), ask=ask)
         self._actions.append(ToRedis(self._fence.request))
 
-    def _fence_passed(self, fence: Fence, passed: Passed) -> None:
-        self._turn = passed.turn
-        self._refusal = passed.refusal
-        if passed.turn is Turn.SILENT and not self._reply_skipped:
-            self._turn = Turn.ANSWERED
-        self._reply_skipped = False
-        if fence.asks_protocol:
-            # A server without HELLO tells nothing: then the client's own HELLO failed too, and nothing has changed.
-            self._protocol = passed.protocol or self._protocol
-            self._protocol_known = True
+    def _answered(self, data: bytes) -> None:
+        """Pass on bytes in front of the fence, or keep them where our commands are to be put in."""
+        if self._described is not None and not self._described.too_long(data):
+            return
+        self._describe()
+        self._to_client(data)
+
+    def _describe(self) -> None:
+        """Pass on the answer to COMMAND, whole or not, with our commands in it."""
+        described, self._described = self._described, None
+        if described is not None:
+            answer = bytes(described.answer)
+            self._to_client(merge(described.words, answer, self._commands, self._state.protocol))
 
     # ---- MEM commands ----
 
@@ -329,8 +341,8 @@ class Session:
     def _prepare(self, frame: Own | Oversized) -> Ticket:
         """Parse a MEM command; what cannot be parsed, or may not run now, has its reply already."""
         command = self._commands[frame.name]
-        silent = self._replies_off or self._turn in (Turn.SILENT, Turn.ANSWERED)
-        refusal = self._refusal_for(command)
+        silent = self._state.silent
+        refusal = self._state.refusal_for(command.name)
         request: Request | None = None
         if refusal is None:
             try:
@@ -339,25 +351,11 @@ class Session:
                 request = command.request(frame.arguments, self._resolve)
             except ReplyableError as problem:
                 refusal = problem.reply()
-        if self._turn is Turn.SILENT:
-            self._turn = Turn.RUN
-        elif self._turn is Turn.ANSWERED:
-            self._turn = None
+        self._state.command_started()
         ticket = Ticket(command, request, self._now, size=_size(frame), silent=silent)
         if refusal is not None:
             ticket.refuse(refusal)
         return ticket
-
-    def _refusal_for(self, command: Command) -> str | None:
-        """Return the error line for a command that may not run in the connection's present state."""
-        name = command.name.lower()
-        if self._turn is Turn.REFUSED:
-            return self._refusal.decode().replace("'echo'", f"'{name}'").removeprefix("-")
-        if self._turn is Turn.IN_TRANSACTION:
-            return f"ERR '{name}' cannot be part of a transaction; send it before MULTI or after EXEC"
-        if self._turn is Turn.ANSWERED:
-            return "ERR Redis has answered"  # for the metrics
-        return None
 
     def _answer(self, ticket: Ticket, result: object) -> None:
         if ticket.memory is not None:
@@ -371,7 +369,7 @@ class Session:
             ticket.refuse(INTERNAL_ERROR)
         else:
             try:
-                ticket.reply = replies.encode(ticket.command.render(result), self._protocol)
+                ticket.reply = replies.encode(ticket.command.render(result), self._state.protocol)
             except Exception as bug:  # the caller serves other clients too, and logs it
                 ticket.bug = bug
                 ticket.refuse(INTERNAL_ERROR)
@@ -390,3 +388,18 @@ def _size(frame: Forward | Own | Oversized) -> int:
     if isinstance(frame, Forward):
         return len(frame.data)
     return sum(map(len, frame.arguments)) if isinstance(frame, Own) else 0
+
+
+class _Description:
+    """One COMMAND that was forwarded, and what has come of its answer."""
+
+    def __init__(self, words: list[bytes]) -> None:
+        self.words = words
+        self.answer = bytearray()
+
+    def too_long(self, data: bytes) -> bool:
+        """Keep more of the answer; True, and nothing kept, where it passes `MAX_DESCRIPTION_BYTES`."""
+        if len(self.answer) + len(data) > MAX_DESCRIPTION_BYTES:
+            return True
+        self.answer += data
+        return False

@@ -10,6 +10,7 @@ from typing import Any
 
 from sidecar.memory.addressing import Addressing, Memory
 from sidecar.memory.definition import Definition
+from sidecar.memory.health import Health
 from sidecar.memory.keys import KeySpace
 from sidecar.memory.message import Message
 from sidecar.memory.ports import FlushOrder, FlushOutcome
@@ -140,12 +141,20 @@ class Bench:
         self.engine = engine or AnsweringEngine()
         self.tally = Metrics()
         self.counters = {name: LetterCounter(name) for name in ("o200k_base", "cl100k_base")}
+        self.health = Health(
+            ping=self.store.ping,
+            engine=self.engine,
+            gauge=self.tally,
+            counter=self.counters.__getitem__,
+            encodings={definition.encoding for definition in definitions.values()},
+        )
         self.service = MemoryService(
             store=self.store,
             counter=self.counters.__getitem__,
             encoding_for_model=encoding_for_model,
             definitions=definitions,
             engine=self.engine,
+            health=self.health,
             tally=self.tally,
         )
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from sidecar.errors import EngineUnavailable, FlushFailed, FlushTimeout, Unavailable, Uncertain
+from sidecar.errors import EngineUnavailable, FlushFailed, FlushTimeout, RedisRefused, Unavailable, Uncertain
 from sidecar.memory.message import Message
 from sidecar.memory.ports import FlushOrder, FlushOutcome
 from sidecar.memory.requests import AppendRequest, CountRequest, FlushRequest, HealthRequest
@@ -42,27 +42,34 @@ class TestFlush:
         assert bench.engine.orders == ([FlushOrder("default", "k")] if due else [])
 
     async def test_force(self) -> None:
-        """FORCE orders the flush whatever the memory holds, without asking."""
-        bench = Bench()
+        """FORCE orders the flush whatever the memory holds; it is asked all the same, with the rights of the client."""
+        bench = Bench(info())
         assert await bench.ask(flush(force=True)) == FlushReport("started", "flush-of-it", "run-1")
-        assert (bench.engine.orders, bench.store.calls) == ([FlushOrder("default", "k", force=True)], [])
+        assert (bench.engine.orders, bench.store.calls) == ([FlushOrder("default", "k", force=True)], [("info", "k")])
+
+    async def test_a_client_without_rights(self) -> None:
+        """Who may not look at the memory starts no flush of it, which would run with the rights of the process."""
+        refused = RedisRefused("NOPERM this user has no permissions to access one of the keys used as arguments")
+        bench = Bench(refused)
+        assert await bench.ask(flush(force=True)) is refused
+        assert bench.engine.orders == []
 
     async def test_joined(self) -> None:
         """A flush that was running already is joined, and said so."""
-        bench = Bench(engine=AnsweringEngine(started=False))
+        bench = Bench(info(), engine=AnsweringEngine(started=False))
         assert await bench.ask(flush(force=True)) == FlushReport("joined", "flush-of-it", "run-1")
 
     @pytest.mark.parametrize("started", [True, False])
     async def test_done(self, started: bool) -> None:
         """WAIT brings the outcome, with the run that it is of."""
-        bench = Bench(engine=AnsweringEngine(DONE, started))
+        bench = Bench(info(), engine=AnsweringEngine(DONE, started))
         assert await bench.ask(flush(force=True, wait_ms=1000)) == FlushReport(
             "done", "flush-of-it", "run-0", "fifo", 4, 6, 40, 30, 10, 12
         )
 
     async def test_no_longer_due(self) -> None:
         """A flush that found nothing to do says so, with the run that was started."""
-        bench = Bench(engine=AnsweringEngine(FlushOutcome("not-due")))
+        bench = Bench(info(), engine=AnsweringEngine(FlushOutcome("not-due")))
         report = await bench.ask(flush(force=True, wait_ms=1000))
         assert (report.status, report.run_id, report.strategy) == ("not-due", "run-1", None)
 
@@ -93,7 +100,7 @@ class TestFlush:
     )
     async def test_no_good_outcome(self, engine: AnsweringEngine, kind: type[Exception], reply: str) -> None:
         """With WAIT a failure, an engine that went away and a flush that takes longer are errors that say so."""
-        problem = await Bench(engine=engine).ask(flush(force=True, wait_ms=20))
+        problem = await Bench(info(), engine=engine).ask(flush(force=True, wait_ms=20))
         assert isinstance(problem, kind)
         assert isinstance(problem, FlushFailed | FlushTimeout)
         assert problem.reply() == reply
@@ -101,7 +108,7 @@ class TestFlush:
     @pytest.mark.parametrize("wait_ms", [None, 1000])
     async def test_the_engine_is_away(self, wait_ms: int | None) -> None:
         """An engine that cannot be reached is a report, because the mark in the outbox brings the flush later."""
-        bench = Bench(engine=AnsweringEngine(error=EngineUnavailable("Temporal is away")))
+        bench = Bench(info(), engine=AnsweringEngine(error=EngineUnavailable("Temporal is away")))
         report = await bench.ask(flush(force=True, wait_ms=wait_ms))
         text = "Temporal is away; a memory that is due is flushed once the engine is back"
         assert report == FlushReport("failed", error=text)
@@ -116,7 +123,7 @@ class TestFlush:
     async def test_a_bug_in_the_engine(self) -> None:
         """Any other exception becomes the result too."""
         bug = ZeroDivisionError()
-        assert await Bench(engine=AnsweringEngine(error=bug)).ask(flush(force=True)) is bug
+        assert await Bench(info(), engine=AnsweringEngine(error=bug)).ask(flush(force=True)) is bug
 
 
 class TestHealth:
@@ -144,16 +151,16 @@ class TestHealth:
 
     async def test_round_trip(self) -> None:
         """The round trip is in seconds; Redis's refusal is raised."""
-        assert 0 <= await Bench("PONG").service.redis_round_trip() < 1
+        assert 0 <= await Bench("PONG").health.redis_round_trip() < 1
         with pytest.raises(Unavailable):
-            await Bench(Unavailable("refused")).service.redis_round_trip()
+            await Bench(Unavailable("refused")).health.redis_round_trip()
 
     async def test_a_reply_that_comes_too_late(self) -> None:
         """What the store answers after the time limit disturbs nobody."""
         bench = Bench(None)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):
-                await bench.service.redis_round_trip()
+                await bench.health.redis_round_trip()
         bench.store.waiting[0](Unavailable("too late"))
 
 
@@ -162,6 +169,8 @@ class TestClose:
         """Closing ends what runs; each caller is answered with the cancellation, once."""
         bench = Bench(None)
         waiting = start(bench, flush(force=True, wait_ms=60_000))
+        await eventually(lambda: bench.store.waiting)
+        bench.store.waiting.pop()(info())
         asking = start(bench, flush())
         storing = start(bench, AppendRequest(memory("k"), [Message("user", "x")], large=True))
         await eventually(lambda: bench.engine.orders and len(bench.store.waiting) == 2)
@@ -175,14 +184,14 @@ class TestClose:
     @pytest.mark.filterwarnings("error")
     async def test_a_task_that_has_not_begun(self) -> None:
         """A command that came right before the end is answered too."""
-        bench = Bench()
+        bench = Bench(info())
         results = start(bench, CountRequest(["x"]))
         await bench.service.close()
         assert [type(result) for result in results] == [asyncio.CancelledError]
 
     async def test_nothing_to_close(self) -> None:
         """Closing is quick when nothing runs, and may be done twice."""
-        bench = Bench()
+        bench = Bench(info())
         assert await bench.ask(CountRequest(["x"])) == [1]
         await bench.service.close()
         await bench.service.close()

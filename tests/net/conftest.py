@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
 import uvloop
 
 from sidecar.commands.table import COMMANDS
+from sidecar.errors import ReplyableError
 from sidecar.memory.addressing import Addressing
 from sidecar.memory.definition import Definition
 from sidecar.memory.keys import KeySpace
 from sidecar.memory.requests import Request
 from sidecar.metrics import Metrics
+from sidecar.net.connection import MAX_OUTPUT_BYTES, Identity
+from sidecar.net.dialer import Dialer
 from sidecar.net.endpoint import RedisEndpoint
+from sidecar.net.listener import Listener
 from sidecar.net.server import MAX_CLIENTS, Server
+from sidecar.resp.watched import Credentials
 
 Done = Callable[[object], None]
 
@@ -28,14 +33,31 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
 
 @dataclass
 class Executed:
-    """Stands where the memory service does: answers with `answer` at once, or when the test says so."""
+    """Stands where the memory service does: answers with `answer` at once, or when the test says so.
+
+    It is also the identity of every client, and notes what it was asked about them.
+    """
 
     at_once: bool = True
     answer: object = 7
     requests: list[Request] = field(default_factory=list)
     waiting: list[Done] = field(default_factory=list)
+    asked: list[tuple[tuple[Credentials | None, ...], bytes | None]] = field(default_factory=list)
+    released: int = 0
 
-    def __call__(self, request: Request, done: Done) -> None:
+    def identify(
+        self,
+        candidates: Sequence[Credentials | None],
+        user: bytes | None,
+        done: Callable[[Identity | ReplyableError], None],
+    ) -> None:
+        self.asked.append((tuple(candidates), user))
+        done(self)
+
+    def release(self) -> None:
+        self.released += 1
+
+    def execute(self, request: Request, done: Done) -> None:
         self.requests.append(request)
         if self.at_once:
             done(self.answer)
@@ -85,23 +107,33 @@ class Fronts:
     """Starts servers and stops them."""
 
     def __init__(self) -> None:
-        self._servers: list[Server] = []
+        self._servers: list[tuple[Server, Listener]] = []
 
-    async def __call__(self, redis_port: int, *, max_clients: int = MAX_CLIENTS, at_once: bool = True) -> Front:
+    async def __call__(
+        self,
+        redis_port: int,
+        *,
+        max_clients: int = MAX_CLIENTS,
+        max_output_bytes: int = MAX_OUTPUT_BYTES,
+        at_once: bool = True,
+    ) -> Front:
         metrics, executed = Metrics(), Executed(at_once)
         server = Server(
-            endpoint=RedisEndpoint("127.0.0.1", redis_port),
+            dial=Dialer(RedisEndpoint("127.0.0.1", redis_port)).connect,
             commands=COMMANDS,
             resolve=Addressing({"default": Definition()}, KeySpace()).resolve,
-            execute=executed,
+            identify=executed.identify,
             metrics=metrics,
             max_clients=max_clients,
+            max_output_bytes=max_output_bytes,
         )
-        self._servers.append(server)
-        return Front(server, await server.listen("127.0.0.1", 0), metrics, executed)
+        listener = Listener(server.accept, address="127.0.0.1:0")
+        self._servers.append((server, listener))
+        return Front(server, await listener.open(), metrics, executed)
 
     async def close(self) -> None:
-        for server in self._servers:
+        for server, listener in self._servers:
+            await listener.close()
             await server.close(0.0)
 
 

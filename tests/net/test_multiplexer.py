@@ -13,8 +13,10 @@ from sidecar.dev.ports import free_port
 from sidecar.dev.servers import RedisServer
 from sidecar.errors import RedisRefused, Unavailable, Uncertain
 from sidecar.net import multiplexer as module
+from sidecar.net.dialer import CONNECT_TIMEOUT_S, Dialer
 from sidecar.net.endpoint import RedisEndpoint
 from sidecar.net.multiplexer import Multiplexer
+from sidecar.resp.watched import Credentials
 from sidecar.store.pipe import Argument, Reply
 from tests.support.children import StartRedis
 from tests.support.waiting import eventually
@@ -24,7 +26,16 @@ from tests.support.waiting import eventually
 async def running(
     endpoint: RedisEndpoint, *, deadline_s: float = 5.0, on_reconnect: Callable[[], None] = lambda: None
 ) -> AsyncIterator[Multiplexer]:
-    multiplexer = Multiplexer(endpoint, deadline_s=deadline_s, on_reconnect=on_reconnect)
+    credentials = None
+    if endpoint.password is not None:
+        credentials = Credentials((endpoint.username or "default").encode(), endpoint.password.encode())
+    multiplexer = Multiplexer(
+        Dialer(endpoint, connect_timeout_s=CONNECT_TIMEOUT_S).connect,
+        credentials=credentials,
+        database=endpoint.database,
+        deadline_s=deadline_s,
+        on_reconnect=on_reconnect,
+    )
     task = asyncio.create_task(multiplexer.run())
     await asyncio.sleep(0)  # so that it has begun: a task that is cancelled before that does nothing at all
     try:
@@ -210,14 +221,13 @@ class TestTrouble:
             assert await ask(pipe, "PING") == b"PONG"
 
     async def test_a_wrong_password(self, start_redis: StartRedis) -> None:
-        """With a wrong password commands become unavailable, and the text holds Redis's reason and not the password."""
+        """With a wrong password commands get Redis's reason at once, and none waits for a connection in vain."""
         server = start_redis("--requirepass", "right")
         endpoint = RedisEndpoint("127.0.0.1", server.port, password="wrong")
-        async with running(endpoint, deadline_s=0.5) as pipe:
-            reply = await ask(pipe, "PING")
-        assert isinstance(reply, Unavailable)
-        assert "WRONGPASS" in str(reply)
-        assert "right" not in str(reply)
+        async with running(endpoint, deadline_s=60) as pipe:
+            for reply in [await ask(pipe, "PING"), await ask(pipe, "PING")]:
+                assert isinstance(reply, RedisRefused)
+                assert reply.line.startswith("WRONGPASS ")
 
     async def test_user_and_password(self, start_redis: StartRedis) -> None:
         """With the right password, and with a user's name, it logs in."""

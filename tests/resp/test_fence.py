@@ -65,7 +65,7 @@ class Connection:
 
     def fenced(self, front: bytes, *, ask: bool = False) -> bytes:
         """Send `front` and a fence behind it, and return what comes up to the fence's end."""
-        self.send(front + Fence(NONCE, ask_protocol=ask).request)
+        self.send(front + Fence(NONCE, ask=ask).request)
         received = self.until(b"ERR unknown command")
         while not received.endswith(b"\r\n"):
             received += self.until(b"\n")
@@ -147,7 +147,7 @@ STATES: dict[str, State] = {
 
 def receive(pieces: list[bytes], *, ask: bool = False) -> tuple[bytes, list[Passed], bytes]:
     """Feed a fence; return what goes to the client, the outcomes, and what came behind."""
-    fence = Fence(NONCE, ask_protocol=ask)
+    fence = Fence(NONCE, ask=ask)
     client, behind = b"", b""
     passed: list[Passed] = []
     for piece in pieces:
@@ -212,7 +212,7 @@ def test_the_protocol(redis: Connection, setup: str, front: list[str], protocol:
     redis.setup(setup)
     redis.fenced(inline(*front))
     client, passed, behind = in_every_way(redis.fenced(b"", ask=True) + b":1\r\n", ask=True)
-    assert (client, passed, behind) == (b"", Passed(Turn.RUN, protocol=protocol), b":1\r\n")
+    assert (client, passed, behind) == (b"", Passed(Turn.RUN, protocol=protocol, user=b"all"), b":1\r\n")
 
 
 def test_a_server_without_hello(start_redis: StartRedis) -> None:
@@ -221,7 +221,30 @@ def test_a_server_without_hello(start_redis: StartRedis) -> None:
     client, passed, _ = in_every_way(connection.fenced(inline("HELLO 3"), ask=True), ask=True)
     connection.close()
     assert client.count(b"\r\n") == 1
-    assert passed == Passed(Turn.RUN, protocol=None)
+    assert passed == Passed(Turn.RUN, protocol=None, user=b"default")
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_a_user_who_may_not_ask_who_it_is(redis: Connection, other: Connection, protocol: int) -> None:
+    """Where ACL WHOAMI is refused, the outcome says that the user was not told; the refusal is nobody's business."""
+    other.answers("ACL SETUSER plain on nopass ~* +@all -acl")
+    redis.setup(f"HELLO {protocol} AUTH plain x")
+    client, passed, _ = in_every_way(redis.fenced(b"", ask=True), ask=True)
+    assert (client, passed) == (b"", Passed(Turn.RUN, protocol=protocol, user=None))
+
+
+def test_pushes_among_the_answers() -> None:
+    """What Redis pushes between the answers to a fence's questions reaches the client, whole and in order."""
+    pushes = [
+        b">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\na\r\n",
+        b'+1700000000.1 [0 unix:] "GET" "a"\r\n',
+        b">1\r\n+x\r\n",
+    ]
+    hello = b"%2\r\n$5\r\nproto\r\n:3\r\n$7\r\nmodules\r\n*1\r\n$4\r\npath\r\n"
+    echo, end = b"$%d\r\n%b\r\n" % (len(NONCE), NONCE), b"-ERR unknown command '%b'\r\n" % NONCE
+    stream = echo + pushes[0] + hello + pushes[1] + b"$3\r\nall\r\n" + pushes[2] + end
+    client, passed, _ = in_every_way(stream, ask=True)
+    assert (client, passed) == (b"".join(pushes), Passed(Turn.RUN, protocol=3, user=b"all"))
 
 
 def test_a_transaction_with_a_fence_in_it_fails(redis: Connection) -> None:
@@ -235,7 +258,7 @@ def test_a_transaction_with_a_fence_in_it_fails(redis: Connection) -> None:
 def test_replies_off(redis: Connection) -> None:
     """Under CLIENT REPLY OFF a fence comes back in no part, which is why none is sent then."""
     redis.setup(ALL)
-    redis.send(inline("CLIENT REPLY OFF") + Fence(NONCE, ask_protocol=True).request + inline("CLIENT REPLY ON", "PING"))
+    redis.send(inline("CLIENT REPLY OFF") + Fence(NONCE, ask=True).request + inline("CLIENT REPLY ON", "PING"))
     assert redis.until(b"+PONG\r\n") == b"+OK\r\n+PONG\r\n"
 
 
@@ -243,7 +266,7 @@ def test_replies_off(redis: Connection) -> None:
 def test_behind_a_blocking_command(redis: Connection, other: Connection, protocol: str) -> None:
     """A fence behind BLPOP comes after BLPOP's reply and is no timeout for it."""
     redis.setup(f"HELLO {protocol} AUTH all x")
-    redis.send(inline("BLPOP list 0") + Fence(NONCE, ask_protocol=False).request)
+    redis.send(inline("BLPOP list 0") + Fence(NONCE, ask=False).request)
     other.answers("RPUSH list element")
     answered = redis.until(b"beginning with: \r\n")
     client, passed, _ = in_every_way(answered)
@@ -314,11 +337,11 @@ def test_what_is_held_when_redis_goes(redis: Connection) -> None:
     answered = redis.fenced(inline("GET none"))
     own = b"$-1\r\n"
     for cut in range(len(own), answered.index(b"-ERR")):
-        fence = Fence(NONCE, ask_protocol=False)
+        fence = Fence(NONCE, ask=False)
         before, passed, _ = fence.receive(answered[:cut])
         assert passed is None
         assert before + fence.release() == own
-    fence = Fence(NONCE, ask_protocol=False)
+    fence = Fence(NONCE, ask=False)
     before, _, _ = fence.receive(b"-LOADING data\r\n-ERR half")
     assert before + fence.release() == b"-LOADING data\r\n-ERR half"
 
@@ -328,7 +351,7 @@ def test_what_is_held_when_redis_goes(redis: Connection) -> None:
 )
 def test_long_values_cost_no_more_than_their_length(filler: bytes) -> None:
     """A value full of what the fence looks for is searched in time that grows with its length, not its square."""
-    fence = Fence(NONCE, ask_protocol=False)
+    fence = Fence(NONCE, ask=False)
     value = filler * (1_000_000 // len(filler))
     begun = time.process_time()
     passed = b"".join(fence.receive(value[at : at + 65_536])[0] for at in range(0, len(value), 65_536))
@@ -345,5 +368,7 @@ def test_an_error_with_the_nonce_far_behind_its_start() -> None:
 
 def test_the_request() -> None:
     """The fence is two commands, and three where it asks for the protocol, in one piece."""
-    assert Fence(NONCE, ask_protocol=False).request == command("ECHO", NONCE) + command(NONCE)
-    assert Fence(NONCE, ask_protocol=True).request == command("ECHO", NONCE) + command("HELLO") + command(NONCE)
+    assert Fence(NONCE, ask=False).request == command("ECHO", NONCE) + command(NONCE)
+    assert Fence(NONCE, ask=True).request == (
+        command("ECHO", NONCE) + command("HELLO") + command("ACL", "WHOAMI") + command(NONCE)
+    )

@@ -9,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sidecar.resp import requests
-from sidecar.resp.requests import Forward, Frame, Hint, Oversized, Own, RequestFramer
+from sidecar.resp.requests import Forward, Frame, Oversized, Own, RequestFramer
+from sidecar.resp.watched import Hint
 
 OWN = frozenset({b"MEMREAD", b"MEMINFO"})
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.errors import BadMessage
-from sidecar.session import Action, Run, Ticket, ToClient, ToRedis
+from sidecar.session.actions import Action, Identify, Run, Ticket, ToClient, ToRedis
 from tests.support.transcripts import Client, command
 
 
@@ -56,6 +56,7 @@ def test_random_pipelines(lines: list[str], draw: st.DataObject) -> None:
     running: dict[int, tuple[Ticket, str]] = {}
     mem = [number for number, line in enumerate(lines) if line != "GET"]
     received = b""
+    unknown = False  # whether the session waits to hear as whom its commands run
 
     def executed(number: int) -> None:
         assert all(before in finished for before in range(number))
@@ -66,13 +67,15 @@ def test_random_pipelines(lines: list[str], draw: st.DataObject) -> None:
     to_send = b"".join(map(command, numbered))
 
     def perform(actions: list[Action]) -> None:
-        nonlocal received
+        nonlocal received, unknown
         for action in actions:
             match action:
                 case ToRedis(data):
                     redis.receive(data)
                 case ToClient(data):
                     received += data
+                case Identify():
+                    unknown = True
                 case Run(ticket):
                     number = mem[len(client.tickets)]
                     client.tickets.append(ticket)
@@ -81,8 +84,13 @@ def test_random_pipelines(lines: list[str], draw: st.DataObject) -> None:
                     assert all(line == lines[number] == "MEMAPPEND a user" for line in same)
                     running[number] = ticket, lines[number]
 
-    while to_send or redis.answers or running:
-        choices = [bool(to_send) * "send", bool(redis.answers) * "redis", bool(running) * "finish"]
+    while to_send or redis.answers or running or unknown:
+        choices = [
+            bool(to_send) * "send",
+            bool(redis.answers) * "redis",
+            bool(running) * "finish",
+            unknown * "identify",
+        ]
         match draw.draw(st.sampled_from([choice for choice in choices if choice])):
             case "send":
                 cut = draw.draw(st.integers(1, len(to_send)))
@@ -92,6 +100,9 @@ def test_random_pipelines(lines: list[str], draw: st.DataObject) -> None:
                 cut = draw.draw(st.integers(1, len(redis.answers)))
                 data, redis.answers = redis.answers[:cut], redis.answers[cut:]
                 perform(client.session.redis_bytes(data, 0.0))
+            case "identify":
+                unknown = False
+                perform(client.session.identified(None, 0.0))
             case _:
                 number = draw.draw(st.sampled_from(sorted(running)))
                 ticket, _ = running.pop(number)

@@ -30,7 +30,8 @@ class TestState:
         assert client.redis(passed(1, echo=NOAUTH)) == [b"<" + NOAUTH * 2]
         assert client.sends("MEMCLEAR a") == [b"<" + NOAUTH]
         assert client.sends("AUTH x", "MEMCLEAR a") == [b">" + command("AUTH x") + fence(2)]
-        assert client.redis(b"+OK\r\n" + passed(2)) == [b"<+OK\r\n", "run MEMCLEAR"]
+        assert client.redis(b"+OK\r\n" + passed(2)) == [b"<+OK\r\n", b">" + fence(3, ask=True)]
+        assert client.redis(passed(3, hello=HELLO_2)) == ["run MEMCLEAR"]
 
     def test_the_refusal_names_our_command(self, client: Client) -> None:
         """Redis's words about ECHO become words about the MEM command."""

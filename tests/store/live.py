@@ -12,6 +12,7 @@ from sidecar.memory.addressing import Memory
 from sidecar.memory.definition import Definition, FlushPolicy
 from sidecar.memory.message import Message
 from sidecar.memory.results import AppendResult, EncodingDiffers, MemoryInfo, ReadResult
+from sidecar.net.dialer import Dialer
 from sidecar.net.endpoint import RedisEndpoint
 from sidecar.net.multiplexer import Multiplexer
 from sidecar.store.memory_store import MemoryStore
@@ -54,7 +55,10 @@ class LiveStore:
         self.due: list[Memory] = []
         self.reconnects = 0
         self.answered = 0
-        self.pipe = Multiplexer(RedisEndpoint.parse(url), deadline_s=deadline_s, on_reconnect=self._reconnected)
+        endpoint = RedisEndpoint.parse(url)
+        self.pipe = Multiplexer(
+            Dialer(endpoint).connect, database=endpoint.database, deadline_s=deadline_s, on_reconnect=self._reconnected
+        )
         self.store = MemoryStore(pipe=self.pipe, sidecar_id=sidecar_id, on_due=self.due.append)
 
     async def __aenter__(self) -> LiveStore:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 
 from sidecar.commands.table import COMMANDS
+from sidecar.errors import ReplyableError
 from sidecar.memory.addressing import Addressing
 from sidecar.memory.definition import Definition
 from sidecar.memory.keys import KeySpace
-from sidecar.session import Action, CloseClient, CloseRedis, Run, Session, Ticket, ToClient, ToRedis
+from sidecar.resp.watched import Credentials
+from sidecar.session.actions import Action, CloseClient, CloseRedis, Identify, Run, Ticket, ToClient, ToRedis
+from sidecar.session.session import Session
 
 Step = bytes | str
 """A transcript's step: bytes for the client (`<`), for Redis (`>`), or a word for the rest."""
@@ -21,24 +24,37 @@ def command(line: str) -> bytes:
 
 def fence(number: int, *, ask: bool = False) -> bytes:
     nonce = f"nonce{number}"
-    return command(f"ECHO {nonce}") + (command("HELLO") if ask else b"") + command(nonce)
+    return command(f"ECHO {nonce}") + (command("HELLO") + command("ACL WHOAMI") if ask else b"") + command(nonce)
 
 
-def passed(number: int, *, echo: bytes | None = None, hello: bytes = b"") -> bytes:
-    """Return what Redis answers to a fence; `echo` is what comes in the place of its first half."""
+NOPERM = b"-NOPERM this user has no permissions to run the 'acl' command\r\n"
+
+
+def passed(number: int, *, echo: bytes | None = None, hello: bytes = b"", user: bytes = NOPERM) -> bytes:
+    """Return what Redis answers to a fence.
+
+    `echo` is what comes in the place of its first half; `hello` and `user` are the answers to its questions.
+    """
     nonce = b"nonce%d" % number
     first = b"$%d\r\n%b\r\n" % (len(nonce), nonce) if echo is None else echo
-    return first + hello + b"-ERR unknown command '%b', with args beginning with: \r\n" % nonce
+    return (
+        first + (hello + user if hello else b"") + b"-ERR unknown command '%b', with args beginning with: \r\n" % nonce
+    )
 
 
 class Client:
-    """Drives one session and writes down what it does."""
+    """Drives one session and writes down what it does.
 
-    def __init__(self) -> None:
+    With `known` its user is found at once whenever the session asks; without, the test answers for itself.
+    """
+
+    def __init__(self, *, known: bool = True) -> None:
+        self._known = known
         numbers = itertools.count(1)
         self.observed: list[tuple[str, str, float]] = []
         self.now = 0.0
         self.tickets: list[Ticket] = []
+        self.asked: list[tuple[tuple[Credentials | None, ...], bytes | None]] = []
         self.session = Session(
             commands=COMMANDS,
             resolve=Addressing({"default": Definition()}, KeySpace()).resolve,
@@ -58,6 +74,10 @@ class Client:
     def done(self, number: int, result: object = 0) -> list[Step]:
         """The command that was the `number`th to run (from 0) has its result."""
         return self._steps(self.session.completed(self.tickets[number], result, self.now))
+
+    def identified(self, problem: ReplyableError | None = None) -> list[Step]:
+        """As whom MEM commands run is known, or cannot be found out."""
+        return self._steps(self.session.identified(problem, self.now))
 
     def leaves(self) -> list[Step]:
         return self._steps(self.session.client_eof())
@@ -92,6 +112,9 @@ class Client:
                 case Run(ticket):
                     steps.append(f"run {ticket.command.name}")
                     self.tickets.append(ticket)
+                case Identify(candidates, user):
+                    self.asked.append((candidates, user))
+                    steps += self.identified() if self._known else ["identify"]
                 case CloseRedis():
                     steps.append("close redis")
                 case CloseClient():

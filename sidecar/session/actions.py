@@ -1,0 +1,81 @@
+"""What a session wants done. Its owner (`net.connection`) does it, in this order, and decides nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sidecar.commands.table import Command
+from sidecar.memory.requests import AppendRequest, Request
+from sidecar.resp import replies
+from sidecar.resp.watched import Credentials
+
+
+@dataclass(slots=True)
+class ToRedis:
+    """Write these bytes to the connection's own upstream."""
+
+    data: bytes
+
+
+@dataclass(slots=True)
+class ToClient:
+    """Write these bytes to the client."""
+
+    data: bytes
+
+
+@dataclass(slots=True)
+class Identify:
+    """Find out as which Redis user MEM commands run from now on, and call `Session.identified`.
+
+    Args:
+        candidates: what the client logged in with, newest first; None stands for no login at all.
+        user: the user that Redis says the connection has; None where it does not say.
+    """
+
+    candidates: tuple[Credentials | None, ...]
+    user: bytes | None
+
+
+@dataclass(slots=True)
+class Run:
+    """Execute the ticket's request and call `Session.completed` with the outcome."""
+
+    ticket: Ticket
+
+
+@dataclass(slots=True)
+class CloseRedis:
+    """Nothing more will be sent: close the upstream."""
+
+
+@dataclass(slots=True)
+class CloseClient:
+    """Everything was answered: close the client."""
+
+
+Action = ToRedis | ToClient | Identify | Run | CloseRedis | CloseClient
+
+
+class Ticket:
+    """One MEM command from its start to its reply. `started` is in seconds of the caller's clock."""
+
+    __slots__ = ("bug", "command", "memory", "outcome", "queued", "reply", "request", "silent", "size", "started")
+
+    def __init__(self, command: Command, request: Request | None, started: float, *, size: int, silent: bool) -> None:
+        self.command = command
+        self.request = request
+        memory = getattr(request, "memory", None)
+        self.memory: str | None = memory.keys.name if memory is not None else None
+        self.queued = isinstance(request, AppendRequest) and not request.large
+        self.started = started
+        self.size = size
+        self.silent = silent
+        self.outcome = "ok"
+        self.reply: bytes | None = None
+        self.bug: Exception | None = None
+
+    def refuse(self, line: str) -> None:
+        """Answer with an error line."""
+        self.outcome = line.split(" ", 1)[0]
+        self.reply = replies.error(line)
