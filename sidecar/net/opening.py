@@ -9,11 +9,13 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sidecar.net.endpoint import Address
 from sidecar.net.redis_tls import RedisTls
+from sidecar.net.tls_dial import dial_tls
 
 P = TypeVar("P", bound=asyncio.Protocol)
 
@@ -40,17 +42,21 @@ async def open_connection(factory: Callable[[], P], where: Address | Path, tls: 
         if isinstance(where, Path):
             _, protocol = await loop.create_unix_connection(factory, str(where))
             return protocol
-        secured: dict[str, Any] = {}
-        if tls is not None:
-            secured = {"ssl": tls.context, "server_hostname": tls.server_name or where.host}
-        transport, protocol = await loop.create_connection(factory, where.host, where.port, **secured)
+        connect = partial(_connect_tcp, where)
+        if tls is None:
+            return await connect(factory)
+        return await dial_tls(connect, tls.context, factory, server_hostname=tls.server_name or where.host)
     except (OSError, ValueError) as problem:  # ValueError: a name that cannot be one
         raise ConnectionError(f"{where}: {_reason(problem)}") from problem
+
+
+async def _connect_tcp(where: Address, factory: Callable[[], P]) -> P:
+    transport, protocol = await asyncio.get_running_loop().create_connection(factory, where.host, where.port)
     try:
         _set_options(transport.get_extra_info("socket"))
-    except OSError as problem:  # it is gone already
+    except OSError:  # it is gone already
         transport.abort()
-        raise ConnectionError(f"{where}: {_reason(problem)}") from problem
+        raise
     return protocol
 
 

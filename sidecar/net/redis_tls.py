@@ -57,6 +57,7 @@ class RedisTls:
         problems: list[str] = []
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies the certificate and the name
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.options |= ssl.OP_NO_RENEGOTIATION
         if self._ca is None:
             context.load_default_certs()
         else:
