@@ -116,11 +116,23 @@ _IN_SCRIPT = re.compile(r"ERR Error running script .*?@user_script: ?\d+: -?(?=[
 """What Redis 6.2 puts in front of an error that a command inside a script met; Redis 7 puts it behind."""
 
 
+_NOT_IN_SCRIPT = "The user executing the script can't "
+"""What Redis says, behind `ERR`, when the user may run scripts and not what they do."""
+
+_RIGHTS = (
+    "NOPERM this user may not run a command, or touch a key, that memories need; "
+    "grant +@read +@write +@scripting +@connection +time on the keys of its memories"
+)
+
+
 class RedisRefused(UpstreamError):
-    """Redis answered an error; it goes to the client as it is, its own first word (OOM, READONLY …) first."""
+    """Redis answered an error; it goes to the client as it is, its own first word (OOM, READONLY …) first.
+
+    One is put in other words: inside a script a missing right is a plain `ERR`, and NOPERM everywhere else.
+    """
 
     def __init__(self, line: str) -> None:
-        self.line = _IN_SCRIPT.sub("", line)
+        self.line = _RIGHTS if _NOT_IN_SCRIPT in line else _IN_SCRIPT.sub("", line)
         super().__init__(self.line)
 
     def reply(self) -> str:

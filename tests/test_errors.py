@@ -52,6 +52,14 @@ REPLIES: list[tuple[ReplyableError, type[ReplyableError], str]] = [
         CommandError,
         "TIMEOUT the flush was not done within 250 ms; it goes on, MEMINFO shows its outcome",
     ),
+    (
+        RedisRefused(
+            "ERR The user executing the script can't run this command or subcommand script: 1ff, on @user_script:35."
+        ),
+        UpstreamError,
+        "NOPERM this user may not run a command, or touch a key, that memories need; "
+        "grant +@read +@write +@scripting +@connection +time on the keys of its memories",
+    ),
     (RedisRefused("NOPERM no permission"), UpstreamError, "NOPERM no permission"),
     (
         NotIdentified(b"alice"),
