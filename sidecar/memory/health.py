@@ -61,9 +61,19 @@ class Health:
         self._gauge = gauge
         self._counter = counter
         self._encodings = sorted(encodings)
+        self._asking: asyncio.Task[HealthReport] | None = None
 
     async def report(self) -> HealthReport:
-        """Ask everything, each with a limit."""
+        """Ask everything, each with a limit; once for all who want to know at the same time."""
+        if self._asking is None:
+            self._asking = asyncio.get_running_loop().create_task(self._ask(), name="health")
+            self._asking.add_done_callback(self._asked)
+        return await asyncio.shield(self._asking)
+
+    def _asked(self, _: asyncio.Task[HealthReport]) -> None:
+        self._asking = None
+
+    async def _ask(self) -> HealthReport:
         redis_ms: float | None = None
         try:
             async with asyncio.timeout(HEALTH_LIMIT_S):

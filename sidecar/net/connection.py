@@ -132,6 +132,9 @@ class ClientConnection(asyncio.Protocol):
                 self._client.pause_reading()
             return
         self._metrics.client_bytes_in += len(data)
+        if self._upstream is not None and self._session.passes(data):
+            self._upstream.write(data)
+            return
         self._perform(self._session.client_bytes(data, monotonic()))
         self._throttle()
 
@@ -163,7 +166,7 @@ class ClientConnection(asyncio.Protocol):
         if self._lingering:
             self.close()
             return
-        self._abandoned = self._loop.call_later(ABANDONED_S, self.close)
+        self._abandoned = self._loop.call_later(ABANDONED_S, self._abandon)
         if self._dialing is None:
             self._perform(self._session.client_eof())
 
@@ -187,6 +190,10 @@ class ClientConnection(asyncio.Protocol):
     def redis_received(self, data: bytes) -> None:
         """Take bytes from Redis."""
         self.received_from_redis += len(data)
+        if self._client is not None and self._session.replies_pass:
+            self._metrics.client_bytes_out += len(data)
+            self._client.write(data)
+            return
         self._perform(self._session.redis_bytes(data, monotonic()))
         self._throttle()
 
@@ -284,6 +291,12 @@ class ClientConnection(asyncio.Protocol):
             client.resume_reading()
         elif not wanted and client.is_reading():
             client.pause_reading()
+
+    def _abandon(self) -> None:
+        """Give up a client that has ended its half of the stream: what it has not read by now it will not get."""
+        self.close()
+        if self._client is not None:
+            self._client.abort()
 
     def _abort(self) -> None:
         """There is no upstream and will be none."""

@@ -157,8 +157,12 @@ class Identities:
         for candidate in candidates:
             if user is not None and user != (DEFAULT_USER if candidate is None else candidate.user):
                 continue
-            if self._is_known(candidate, user) or await self._is_good(candidate):
+            if self._is_known(candidate, user):
                 return self.acquire(candidate)
+            if await self._is_good(candidate):
+                identity = self.acquire(candidate)
+                identity.multiplexer.welcome()
+                return identity
         raise NotIdentified(user)
 
     def _is_known(self, candidate: Credentials | None, user: bytes | None) -> bool:

@@ -105,6 +105,7 @@ class Multiplexer:
         self._held_bytes = 0
         self._link: Link | None = None
         self._lost = asyncio.Event()
+        self._wanted = asyncio.Event()  # somebody asks for a connection that Redis has refused
         self._flush_scheduled = False
         self._why = "not connected yet"
 
@@ -140,6 +141,9 @@ class Multiplexer:
                     await self._connect()
                 except (OSError, TimeoutError, RedisRefused) as problem:
                     self._not_connected(problem)
+                    if self._refusal is not None:
+                        self._wanted.clear()
+                        await self._wanted.wait()  # not by itself: every attempt is a failed login in Redis's ACL LOG
                     await asyncio.sleep(retry_s * random.uniform(0.5, 1.5))
                     retry_s = min(retry_s * 2, LONGEST_RETRY_S)
                     continue
@@ -152,6 +156,11 @@ class Multiplexer:
             if self._link is not None:
                 self._link.abort()
             self._refuse_all()
+
+    def welcome(self) -> None:
+        """Take note that Redis has just accepted the credentials: what it refused before waits for the connection."""
+        self._refusal = None
+        self._wanted.set()
 
     async def drained(self, limit_s: float) -> None:
         """Wait until every command has its reply, at most `limit_s`."""
@@ -209,6 +218,7 @@ class Multiplexer:
         resend: bool,
     ) -> None:
         if self._refusal is not None:
+            self._wanted.set()
             done(self._refusal)
             return
         if self._held_bytes > MAX_HELD_BYTES:

@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 import redis.asyncio
-from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.asyncio.connection import AbstractConnection, BlockingConnectionPool
 from redis.exceptions import ReadOnlyError, ResponseError
+
+MAX_CONNECTIONS = 32
+"""Connections of the flushes and the sweep to Redis: twice the flushes that run at once. They stay open."""
 
 P = TypeVar("P", bound=asyncio.Protocol)
 
@@ -48,7 +51,10 @@ def redis_client(
         reply_timeout_s: longest wait for a reply; None means for ever.
         resp: version of the protocol; None means redis-py's own choice.
     """
-    pool = ConnectionPool(
+    # Blocking: with the usual pool, whoever comes when all connections are in use is refused at once.
+    pool = BlockingConnectionPool(
+        max_connections=MAX_CONNECTIONS,
+        timeout=reply_timeout_s,
         connection_class=_Connection,
         dialer=dialer,
         username=username,

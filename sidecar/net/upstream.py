@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Protocol, cast
+
+READ_BYTES = 64 * 1024
+"""What is read at a time of the last words of a connection."""
 
 
 class UpstreamOwner(Protocol):
@@ -67,4 +71,20 @@ class Upstream(asyncio.Protocol):
         self._owner.redis_writable(True)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None:
+            self._read_rest()
         self._owner.redis_lost()
+
+    def _read_rest(self) -> None:
+        """Take what Redis sent before it hung up on us: uvloop gives up reading when a write fails.
+
+        So it goes after a protocol error: Redis answers, closes with bytes of ours unread, and the reply is here.
+        """
+        assert self._transport is not None
+        if self._transport.get_extra_info("ssl_object") is not None:
+            return  # these bytes are encrypted, and TLS has read ahead itself
+        try:
+            while data := os.read(self._transport.get_extra_info("socket").fileno(), READ_BYTES):
+                self._owner.redis_received(data)
+        except OSError:
+            return  # nothing more is there

@@ -16,6 +16,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from sidecar.resp.inline import split_inline
+from sidecar.resp.passing import BULK, LONGEST_WATCHED_NAME, START, pass_whole
 from sidecar.resp.watched import HELD_NAMES, NAME_HINTS, REPLICATION_NAMES, WATCHED_NAMES, Hint, hint_of
 
 MAX_REQUEST_BYTES = 32 * 1024 * 1024
@@ -34,10 +35,11 @@ MAX_HELD_COUNT = 1024 * 1024
 """A count above it is handed on before the name is known: Redis before 7.0 refuses it at once, and nothing of ours is
 that long."""
 
-_START = re.compile(rb"\*([1-9]\d{0,9})\r\n\$(0|[1-9]\d{0,18})\r\n")
+MAX_BULK_BYTES = 512 * 1024 * 1024
+"""Redis's default for `proto-max-bulk-len`; a longer argument is its protocol error, in a request of ours too."""
+
 _COUNT = re.compile(rb"\*(0|-?[1-9]\d{0,18})\r\n")
-_BULK = re.compile(rb"\$(0|[1-9]\d{0,18})\r\n")
-_PARTIAL_LINE = re.compile(rb"([*$](-?|0\r?|-?[1-9]\d{0,18}\r?))?")
+_PARTIAL_LINE = re.compile(rb"(\*(-?|0\r?|-?[1-9]\d{0,18}\r?)|\$(0\r?|[1-9]\d{0,17}\r?)?)?")
 
 
 @dataclass(slots=True)
@@ -70,8 +72,6 @@ class Oversized:
 
 Frame = Forward | Own | Oversized
 
-_LONGEST_WATCHED_NAME = 16
-
 
 class RequestFramer:
     """Cuts one client's byte stream into frames.
@@ -102,6 +102,15 @@ class RequestFramer:
     def held_bytes(self) -> int:
         """Bytes that wait for the rest of their request."""
         return len(self._held) + (self._collected.size if self._collected else 0)
+
+    def passes(self, data: bytes) -> bool:
+        """Whether the next bytes are whole requests for Redis that change nothing here. If so, they have been taken.
+
+        `receive` would return them as one `Forward` without a hint. This is its short way, for nearly all traffic.
+        """
+        if self._held or self._skip or self._left or self._raw or self._collected is not None:
+            return False
+        return pass_whole(data, 0, self._watched) == len(data)
 
     def receive(self, data: bytes) -> list[Frame]:
         """Take the next bytes of the client and return what they complete, in order."""
@@ -134,7 +143,7 @@ class RequestFramer:
                 after, frame = self._collect(data, position, self._collected)
             else:
                 self._dropping = False
-                after = self._pass_whole(data, position)
+                after = pass_whole(data, position, self._watched)
                 if after == position:
                     after, frame, hint = self._begin(data, position)
                 if (frame or self._collected) and position > start:
@@ -157,41 +166,16 @@ class RequestFramer:
             frames.append(Forward(header + data[start:position]))
         return position
 
-    def _pass_whole(self, data: bytes, position: int) -> int:
-        """Step over whole requests that are Redis's and that we need not look at.
-
-        `_begin` and `_pass_over` could do it too, one step at a time; nearly all forwarded traffic takes this way,
-        which costs a fifth less.
-        """
-        end, watched = len(data), self._watched
-        while True:
-            match = _START.match(data, position)
-            if match is None:
-                return position
-            after = match.end()
-            length = int(match[2])
-            if length <= _LONGEST_WATCHED_NAME and data[after : after + length].upper() in watched:
-                return position
-            after += length + 2
-            for _ in range(int(match[1]) - 1):
-                match = _BULK.match(data, after)
-                if match is None:
-                    return position
-                after = match.end() + int(match[1]) + 2
-            if after >= end:
-                return after if after == end else position
-            position = after
-
     def _begin(self, data: bytes, position: int) -> tuple[int, Frame | None, Hint | None]:
         """Look at the start of a request; return how far it was understood."""
-        match = _START.match(data, position)
+        match = START.match(data, position)
         if match is None:
             return self._begin_oddly(data, position)
         count, length, after = int(match[1]), int(match[2]), match.end()
         if count > MAX_HELD_COUNT:
             return self._begin_endless(count, position, match.start(2) - 1)
         name = b""
-        if length <= _LONGEST_WATCHED_NAME:
+        if length <= LONGEST_WATCHED_NAME:
             name = data[after : after + length].upper()
             if len(name) < length:
                 return position, None, None
@@ -260,7 +244,7 @@ class RequestFramer:
             self._skip = 0
             if not self._left:
                 return position
-            match = _BULK.match(data, position)
+            match = BULK.match(data, position)
             if match is None:
                 self._raw = not _may_become_valid(data, position)
                 return position
@@ -271,13 +255,16 @@ class RequestFramer:
     def _collect(self, data: bytes, position: int, request: _Collected) -> tuple[int, Frame | None]:
         """Gather the arguments of a request that must be seen whole."""
         while request.left:
-            match = _BULK.match(data, position)
+            match = BULK.match(data, position)
             if match is None:
                 if _may_become_valid(data, position):
                     return position, None
                 self._collected, self._raw = None, True
                 return position, Forward(request.rebuilt())
             length = int(match[1])
+            if length > MAX_BULK_BYTES:
+                self._collected, self._raw = None, True
+                return position, Forward(request.rebuilt())
             excess = request.excess(length)
             if excess is not None:
                 return self._let_go(match, request, excess)
@@ -357,7 +344,7 @@ def _whole_arguments(data: bytes, position: int, count: int, most: int) -> tuple
         return position, None
     arguments = []
     for _ in range(count):
-        match = _BULK.match(data, position)
+        match = BULK.match(data, position)
         if match is None:
             return position, None
         start = match.end()

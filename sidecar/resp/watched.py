@@ -27,7 +27,8 @@ class Hint(Enum):
     LOGIN = auto()
     RESET = auto()
     TRANSACTION = auto()  # MULTI
-    TRANSACTION_ENDED = auto()  # EXEC, DISCARD
+    EXECUTED = auto()  # EXEC
+    DISCARDED = auto()  # DISCARD
     REPLIES_OFF = auto()
     REPLIES_ON = auto()
     REPLY_SKIPPED = auto()
@@ -62,8 +63,8 @@ NAME_HINTS = {
     b"AUTH": Hint.LOGIN,
     b"RESET": Hint.RESET,
     b"MULTI": Hint.TRANSACTION,
-    b"EXEC": Hint.TRANSACTION_ENDED,
-    b"DISCARD": Hint.TRANSACTION_ENDED,
+    b"EXEC": Hint.EXECUTED,
+    b"DISCARD": Hint.DISCARDED,
     b"COMMAND": Hint.DESCRIPTION,
 }
 

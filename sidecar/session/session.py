@@ -138,6 +138,28 @@ class Session:
         """Whether a MEM command runs, or has run and waits for its turn to be answered."""
         return bool(self._running)
 
+    def passes(self, data: bytes) -> bool:
+        """Whether these bytes from the client go to Redis at once, and nothing else is to be done. If so, it is noted.
+
+        `client_bytes` would do the same, and much more that is not needed: most traffic takes this way. It is closed
+        while anything waits that the bytes must not overtake, and to the first ones after a fence, which change what
+        is known about the connection.
+        """
+        return (
+            self._fence is None
+            and not self._waiting
+            and not self._running
+            and not self._draining
+            and not self._redis_gone
+            and self._state.settled
+            and self._framer.passes(data)
+        )
+
+    @property
+    def replies_pass(self) -> bool:
+        """Whether bytes from Redis go to the client at once, and nothing else is to be done: see `passes`."""
+        return self._state.turn is None and self._fence is None and not self._client_gone and not self._draining
+
     def client_bytes(self, data: bytes, now: float) -> list[Action]:
         """Take bytes from the client."""
         self._now = now
@@ -196,8 +218,9 @@ class Session:
         self._redis_gone = True
         self._answered(self._pushes.release() if self._fence is None else self._fence.release())
         self._describe()
+        if self._fence is not None:
+            self._waiting.clear()
         self._fence = None
-        self._waiting.clear()
         return self._advance()
 
     def drain(self) -> list[Action]:
@@ -212,12 +235,27 @@ class Session:
 
     def _advance(self) -> list[Action]:
         self._advance_queue()
+        if self._client_gone and self._fence is not None and not self._redis_gone:
+            self._abandon()
         if self._fence is None and self.idle:
             if self._client_gone or self._redis_gone:
                 self._close(CloseClient() if self._redis_gone else CloseRedis())
             elif self._draining and self._framer.between_requests:
                 self._end_draining()
         return self._take()
+
+    def _abandon(self) -> None:
+        """End the upstream already behind the last fence of a client that has left, if nothing has to follow it.
+
+        If the client waits in a BLPOP, Redis then drops it at once, and with it what stands behind, as it would have
+        done for the client itself; otherwise the fence still comes back.
+        """
+        if not any(isinstance(frame, Forward) for frame in self._waiting) and not self._fence_again():
+            self._close(CloseRedis())
+
+    def _fence_again(self) -> bool:
+        """Whether a further fence may have to follow the one that is under way."""
+        return not self._state.asked and self._fence is not None and not self._fence.asks
 
     def _close(self, closing: CloseRedis | CloseClient) -> None:
         if closing != self._closing:
@@ -241,6 +279,9 @@ class Session:
             if isinstance(frame, Forward):
                 if self._running:
                     return
+                if self._redis_gone:
+                    self._waiting.clear()
+                    return
                 if not self._may_pass(frame):
                     self._ask(self._state.need_before_silence())
                     return
@@ -263,6 +304,8 @@ class Session:
         if need is Need.IDENTITY:
             self._identifying = True
             self._actions.append(Identify(self._state.candidates, self._state.user))
+        elif self._redis_gone:
+            self._waiting.clear()  # nobody can tell any more whether it is their turn
         else:
             self._send_fence(ask=need is Need.ASK)
         return True

@@ -44,9 +44,15 @@ class ConnectionState:
         self.user: bytes | None = None
         self.candidates: tuple[Credentials | None, ...] = (None,)
         self.problem: str | None = None  # why there is no identity, until something else is forwarded
-        self._asked = True  # a new connection speaks RESP2
+        self.asked = True  # HELLO and WHOAMI would tell nothing new; a new connection speaks RESP2
         self._identified = False
         self._reply_skipped = False
+        self._silence_queued = False  # CLIENT REPLY OFF waits for EXEC
+
+    @property
+    def settled(self) -> bool:
+        """Whether forwarding one more request, if it hints at nothing, changes nothing here."""
+        return self.turn is None and not self._reply_skipped and self.problem is None and not self.untouched
 
     def forwarded(self, frame: Forward) -> None:
         """Note what the command that goes to Redis may change."""
@@ -61,15 +67,20 @@ class ConnectionState:
             self._may_be_another(frame)
         if hint in (Hint.REPLIES_ON, Hint.RESET):
             self.replies_off = False
+        elif hint is Hint.REPLIES_OFF and self.perhaps_in_transaction:
+            self._silence_queued = True
         elif hint is Hint.REPLIES_OFF and turn in (Turn.RUN, Turn.SILENT):  # otherwise Redis refuses it
             self.replies_off = True
         if hint is Hint.TRANSACTION:
             self.perhaps_in_transaction = True
-        elif hint in (Hint.TRANSACTION_ENDED, Hint.RESET):
-            self.perhaps_in_transaction = False
+        elif hint in (Hint.EXECUTED, Hint.DISCARDED, Hint.RESET):
+            # A fence would have made EXEC fail. So silence that was queued is taken to be there: if that is wrong, MEM
+            # commands miss their answers; the other way round, a fence would be waited for in vain.
+            self.replies_off |= self._silence_queued and hint is Hint.EXECUTED
+            self.perhaps_in_transaction = self._silence_queued = False
 
     def _may_be_another(self, frame: Forward) -> None:
-        self._asked = False
+        self.asked = False
         login = credentials_in(frame.words) if frame.words else None
         if frame.hint is Hint.PROTOCOL and frame.words is not None and login is None:
             return  # HELLO without AUTH: only the protocol
@@ -94,7 +105,7 @@ class ConnectionState:
         """Return what is to be asked while fences still come back."""
         if self.turn is None:
             return Need.FENCE
-        return Need.ASK if self.turn is Turn.RUN and not self._asked else None
+        return Need.ASK if self.turn is Turn.RUN and not self.asked else None
 
     def fence_passed(self, fence: Fence, passed: Passed) -> None:
         """Take what a fence told."""
@@ -103,13 +114,15 @@ class ConnectionState:
         if passed.turn is Turn.SILENT and not self._reply_skipped:
             self.turn = Turn.ANSWERED
         self._reply_skipped = False
-        if passed.turn is not Turn.IN_TRANSACTION:
+        if passed.turn is Turn.IN_TRANSACTION:
+            self._silence_queued = False  # its EXEC fails now
+        else:
             self.perhaps_in_transaction = False
         if fence.asks:
             # A server without HELLO tells nothing: then the client's own HELLO failed too, and nothing has changed.
             self.protocol = passed.protocol or self.protocol
             self.user = passed.user
-            self._asked = True
+            self.asked = True
 
     def identified(self, problem: str | None) -> None:
         """Note that MEM commands run as the client's user now, or the error line that says why they cannot."""

@@ -56,6 +56,15 @@ def feed(pieces: Iterable[bytes]) -> list[Frame]:
     return [frame for piece in pieces for frame in framer.receive(piece)]
 
 
+def feed_the_short_way(pieces: Iterable[bytes]) -> list[Frame]:
+    """Feed each piece to `passes` first, as the session does."""
+    framer = RequestFramer(OWN)
+    frames: list[Frame] = []
+    for piece in pieces:
+        frames += [Forward(piece)] if framer.passes(piece) else framer.receive(piece)
+    return frames
+
+
 def one_by_one(data: bytes) -> Iterator[bytes]:
     return (data[at : at + 1] for at in range(len(data)))
 
@@ -345,6 +354,8 @@ def test_random_streams_cut_at_random(parts: list[tuple[bytes, list[Fact]]], dra
     pieces = [data[start:end] for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True)]
     assert facts(feed(pieces)) == expected
     assert facts(feed(one_by_one(data))) == expected
+    assert facts(feed_the_short_way(pieces)) == expected
+    assert facts(feed_the_short_way(part for part, _ in parts)) == expected
 
 
 @settings(max_examples=300, deadline=None)
@@ -360,5 +371,6 @@ def test_any_bytes_however_cut(pieces: list[bytes]) -> None:
     whole = facts(feed([data]))
     assert facts(feed(pieces)) == whole
     assert facts(feed(one_by_one(data))) == whole
+    assert facts(feed_the_short_way(pieces)) == whole
     if not any(isinstance(fact, Own) for fact in whole):
         assert data.startswith(b"".join(fact for fact in whole if isinstance(fact, bytes)))

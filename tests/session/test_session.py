@@ -34,6 +34,64 @@ class TestForwarding:
         assert client.redis(b"NG\r\n") == [b"<NG\r\n"]
         assert client.idle()
 
+    def test_the_short_way(self, ready: Client) -> None:
+        """Whole requests of Redis's and their replies take the short way, from the second request after a fence on."""
+        data, session = command("GET a") + command("GET b"), ready.session
+        assert not session.replies_pass
+        assert not session.passes(data)
+        ready.sends("GET a")
+        assert session.passes(data)
+        assert session.replies_pass
+
+    @pytest.mark.parametrize(
+        ("before", "data"),
+        [
+            ([], b"*1\r\n$4\r\nPIN"),
+            (["MEMINFO a"], command("GET a")),
+            (["CLIENT REPLY SKIP"], command("GET a")),
+            ([b"*2\r\n$3\r\nGET\r\n$40\r\n"], command("GET a")),
+            ([b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n*3\r\n$6\r\nCLIENT\r\n"], command("GET a")),
+            ([b"*2\r\n$3\r\nGET\r\n"], command("GET a")),
+            ([b"*2\r\n"], command("GET a")),
+            ([b"*x\r\n"], command("GET a")),
+            ([], command("MEMINFO a")),
+            ([], command("GET a") + command("hello 3")),
+            ([], b"PING\r\n"),
+        ],
+    )
+    def test_not_the_short_way(self, client: Client, before: list[str | bytes], data: bytes) -> None:
+        """What changes the state of the connection, or arrives in one that is not plain, takes the long way."""
+        client.sends("GET a", *before)
+        assert not client.session.passes(data)
+
+    def test_no_short_way_past_a_mem_command(self, ready: Client) -> None:
+        """What follows a MEM command does not overtake it, also in silence, where no fence stands between them."""
+        ready.sends("CLIENT REPLY OFF", "GET a")
+        assert ready.session.passes(command("GET a"))
+        ready.holds(True)
+        assert ready.sends("MEMCLEAR a") == []
+        assert not ready.session.passes(command("GET a"))
+        assert ready.holds(False) == ["run MEMCLEAR"]
+        assert not ready.session.passes(command("GET a"))
+        ready.done(0, 1)
+        assert ready.session.passes(command("GET a"))
+
+    def test_no_short_way_at_the_end(self, client: Client) -> None:
+        """When one side is gone, the short way to or from it is closed, because there is more to be done."""
+        client.sends("GET a")
+        before = client.session.replies_pass
+        client.leaves()
+        assert (before, client.session.replies_pass) == (True, False)
+        client.loses_redis()
+        assert not client.session.passes(command("GET a"))
+
+    def test_no_short_way_while_draining(self, client: Client) -> None:
+        """Draining takes no further request, so the short way is closed in both directions."""
+        client.sends("GET a")
+        client.session.drain()
+        assert not client.session.passes(command("GET a"))
+        assert not client.session.replies_pass
+
     def test_nothing_is_sent_unasked(self, client: Client) -> None:
         """Without a MEM command Redis gets not one byte of ours, whatever the client does."""
         lines = ["HELLO 3", "MULTI", "EXEC", "SUBSCRIBE a", "CLIENT REPLY SKIP", "RESET", "MONITOR"]
@@ -189,8 +247,27 @@ class TestEnds:
     def test_the_client_leaves_and_is_refused(self, client: Client) -> None:
         """A refusal ends the wait as well."""
         client.sends("MEMCLEAR a")
-        assert client.leaves() == []
-        assert client.redis(passed(1, echo=NOAUTH)) == [b"<" + NOAUTH, "close redis"]
+        assert client.leaves() == ["close redis"]
+        assert client.redis(passed(1, echo=NOAUTH)) == [b"<" + NOAUTH]
+        assert client.loses_redis() == ["close client"]
+
+    def test_the_client_leaves_a_blpop(self, client: Client) -> None:
+        """Behind a BLPOP that nobody waits for any more, nothing runs: Redis hears at once that the client has gone."""
+        client.sends("BLPOP q 0", "MEMCLEAR a")
+        assert client.leaves() == ["close redis"]
+        assert client.loses_redis() == ["close client"]
+        assert client.tickets == []
+
+    def test_the_client_leaves_and_redis_goes_behind_the_fence(self) -> None:
+        """What was behind a fence that came back still runs and is answered, also when Redis has closed meanwhile."""
+        client = Client(known=False)
+        client.sends("GET a", "MEMCLEAR a", "MEMCLEAR b")
+        assert client.leaves() == ["close redis"]
+        assert client.redis(b"$-1\r\n" + passed(1)) == [b"<$-1\r\n", "identify"]
+        assert client.loses_redis() == []
+        assert client.identified() == ["run MEMCLEAR", "run MEMCLEAR"]
+        assert client.done(0, 1) == [b"<:1\r\n"]
+        assert client.done(1, 2) == [b"<:2\r\n", "close client"]
 
     def test_redis_leaves(self, client: Client) -> None:
         """When Redis closes, so does the client's connection, once."""

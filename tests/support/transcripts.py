@@ -65,11 +65,11 @@ class Client:
     def sends(self, *parts: bytes | str) -> list[Step]:
         """The client sends commands (text) or bytes."""
         data = b"".join(command(part) if isinstance(part, str) else part for part in parts)
-        return self._steps(self.session.client_bytes(data, self.now))
+        return self._steps(client_bytes(self.session, data, self.now))
 
     def redis(self, data: bytes) -> list[Step]:
         """Redis sends bytes."""
-        return self._steps(self.session.redis_bytes(data, self.now))
+        return self._steps(redis_bytes(self.session, data, self.now))
 
     def done(self, number: int, result: object = 0) -> list[Step]:
         """The command that was the `number`th to run (from 0) has its result."""
@@ -120,6 +120,16 @@ class Client:
                 case CloseClient():
                     steps.append("close client")
         return _merged(steps)
+
+
+def client_bytes(session: Session, data: bytes, now: float) -> list[Action]:
+    """Take the way of `net.connection` for bytes from the client: the short one where it is open."""
+    return [ToRedis(data)] if session.passes(data) else session.client_bytes(data, now)
+
+
+def redis_bytes(session: Session, data: bytes, now: float) -> list[Action]:
+    """Take the way of `net.connection` for bytes from Redis."""
+    return [ToClient(data)] if session.replies_pass else session.redis_bytes(data, now)
 
 
 def _merged(steps: list[Step]) -> list[Step]:
