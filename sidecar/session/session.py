@@ -325,10 +325,11 @@ class Session:
 
         CLIENT REPLY OFF may not, because no fence would come back afterwards: a client that has not logged in could ask
         for silence, be refused, and be taken for silent. COMMAND may not, because its answer must be told from others.
+        In a transaction a fence would make EXEC fail, so there both pass.
         """
         state = self._state
         if frame.hint is Hint.REPLIES_OFF:
-            return state.replies_off or (state.turn is not None and state.need_before_silence() is None)
+            return state.replies_off or state.perhaps_in_transaction or state.need_before_silence() is None
         if frame.hint is Hint.DESCRIPTION:
             return state.replies_off or state.perhaps_in_transaction or state.need_before_silence() is None
         return True

@@ -12,8 +12,7 @@ from pydantic import SecretStr
 
 from sidecar.config.settings import Settings, load_settings
 from sidecar.errors import ConfigurationError
-from tests.support.certificates import Certificate, self_signed
-from tests.support.requirements import require_program
+from tests.support.certificates import Authority, Certificate
 
 DEFAULTS: dict[str, Any] = {
     "listen": "127.0.0.1:6380",
@@ -230,11 +229,11 @@ def test_an_api_key_is_kept_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def _tls_of_clients(made: Certificate) -> dict[str, Any]:
-    return {"tls_cert": made.certificate, "tls_key": made.key, "tls_client_ca": made.certificate}
+    return {"tls_cert": made.cert, "tls_key": made.key, "tls_client_ca": made.cert}
 
 
 def _tls_to_redis(made: Certificate) -> dict[str, Any]:
-    files = {"redis_tls_ca": made.certificate, "redis_tls_cert": made.certificate, "redis_tls_key": made.key}
+    files = {"redis_tls_ca": made.cert, "redis_tls_cert": made.cert, "redis_tls_key": made.key}
     return {"redis_url": "rediss://host", **files, "redis_tls_server_name": "redis.test"}
 
 
@@ -248,8 +247,7 @@ def _unix_socket(made: Certificate) -> dict[str, Any]:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Certificate:
-    require_program("openssl")
-    return self_signed(tmp_path, "any.test")
+    return Authority(tmp_path).own
 
 
 TOGETHER: list[Callable[[Certificate], dict[str, Any]]] = [

@@ -1,4 +1,4 @@
-"""What the tests of TLS share: an authority, a server's certificate, and a listener that only listens."""
+"""What the tests of TLS to Redis share: a listener that only listens, and a protocol that keeps what it hears."""
 
 from __future__ import annotations
 
@@ -6,31 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from sidecar.dev.ports import LOOPBACK
-from tests.support.certificates import Certificate, self_signed, sign
-from tests.support.requirements import require_program
-
-
-@dataclass(frozen=True)
-class Authority:
-    """Signs certificates; its own is what clients trust."""
-
-    directory: Path
-    own: Certificate
-
-    @classmethod
-    def make(cls, directory: Path) -> Authority:
-        require_program("openssl")
-        return cls(directory, self_signed(directory, "authority.test"))
-
-    @property
-    def file(self) -> Path:
-        return self.own.certificate
-
-    def sign(self, name: str = LOOPBACK, *, days: int = 1) -> Certificate:
-        return sign(self.directory, name, self.own, days=days)
 
 
 @dataclass

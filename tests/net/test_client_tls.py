@@ -6,7 +6,6 @@ import asyncio
 import re
 import socket
 import ssl
-import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -14,8 +13,7 @@ import pytest
 
 from sidecar.net.client_tls import ClientTls
 from sidecar.net.listener import Listener
-from tests.net.issuing import Authority, Issued
-from tests.support.requirements import require_program
+from tests.support.certificates import Authority, Certificate
 from tests.support.waiting import eventually
 
 
@@ -34,7 +32,7 @@ class Site:
 
     def __init__(self, directory: Path, authority: Authority, *, client_ca: Path | None = None) -> None:
         first = authority.issue("first")
-        self.files = Issued(directory / "used.crt", directory / "used.key")
+        self.files = Certificate(directory / "used.crt", directory / "used.key")
         self.files.replace(first)
         self.tls = ClientTls(self.files.cert, self.files.key, client_ca)
         self.listener = Listener(Echo, address="127.0.0.1:0", tls=self.tls)
@@ -66,7 +64,7 @@ class Client:
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path, "authority")
+    return Authority(tmp_path)
 
 
 @pytest.fixture
@@ -249,11 +247,9 @@ async def test_a_key_of_another_certificate(site: Site, authority: Authority) ->
 def test_a_key_with_a_passphrase(authority: Authority) -> None:
     """A key that needs a passphrase is refused, and nobody is asked for it on the terminal."""
     issued = authority.issue("locked")
-    locked = issued.key.with_suffix(".locked")
-    openssl: list[str | Path] = [require_program("openssl"), "pkey", "-aes256", "-passout", "pass:secret"]
-    subprocess.run([*openssl, "-in", issued.key, "-out", locked], check=True)
-    with pytest.raises(ValueError, match="needs a passphrase"):
-        ClientTls(issued.cert, locked)
+    for locked in issued.locked_keys():
+        with pytest.raises(ValueError, match="needs a passphrase"):
+            ClientTls(issued.cert, locked)
 
 
 async def test_a_broken_client_authority(guarded: Site, tmp_path: Path, authority: Authority) -> None:

@@ -21,8 +21,8 @@ from sidecar.dev.servers import RedisServer
 from sidecar.net.client_tls import ClientTls
 from sidecar.net.listener import Listener
 from tests.net.conftest import Front, Fronts, Talk
-from tests.net.issuing import Authority
 from tests.net.test_connection import command
+from tests.support.certificates import Authority
 from tests.support.waiting import eventually
 
 Redis = redis.asyncio.Redis

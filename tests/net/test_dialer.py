@@ -16,7 +16,8 @@ from sidecar.errors import ConfigurationError
 from sidecar.net.dialer import Dialer
 from sidecar.net.endpoint import Address, RedisEndpoint
 from sidecar.net.redis_tls import RedisTls
-from tests.net.securing import Authority, Collector, listening
+from tests.net.securing import Collector, listening
+from tests.support.certificates import Authority
 from tests.support.children import Children, StartRedis
 from tests.support.sentinels import FAILOVER_LIMIT_S, MASTER, SentinelSet, StartSentinels
 from tests.support.tls_relay import tls_relay
@@ -107,10 +108,10 @@ async def test_time_is_over() -> None:
 
 async def test_tls(redis_server: RedisServer, tmp_path: Path) -> None:
     """A TLS URL is dialled with TLS and never without."""
-    authority = Authority.make(tmp_path)
-    async with tls_relay(f"{LOOPBACK}:{redis_server.port}", authority.sign()) as relay:
+    authority = Authority(tmp_path)
+    async with tls_relay(f"{LOOPBACK}:{redis_server.port}", authority.issue("redis")) as relay:
         url = f"rediss://user:secret@{relay.address}"
-        async with dialling(url, tls=RedisTls(ca=authority.file)) as dialer:
+        async with dialling(url, tls=RedisTls(ca=authority.ca)) as dialer:
             assert await ask(dialer) == b"+PONG"
             assert relay.received == b"PING\r\n"
     async with listening(b"-ERR what?\r\n") as plain:
@@ -132,24 +133,22 @@ def test_tls_that_is_forgotten(scheme: str) -> None:
 
 async def test_reload(redis_server: RedisServer, tmp_path: Path) -> None:
     """After the certificates were replaced, connections use the new ones; a broken file changes nothing."""
-    (tmp_path / "old").mkdir()
-    (tmp_path / "new").mkdir()
-    old, new = Authority.make(tmp_path / "old"), Authority.make(tmp_path / "new")
+    old, new = Authority(tmp_path, "old"), Authority(tmp_path, "new")
     file = tmp_path / "ca.pem"
-    file.write_bytes(old.file.read_bytes())
+    file.write_bytes(old.ca.read_bytes())
     target = f"{LOOPBACK}:{redis_server.port}"
-    async with tls_relay(target, new.sign()) as relay, tls_relay(target, old.sign()) as old_relay:
+    async with tls_relay(target, new.issue("redis")) as relay, tls_relay(target, old.issue("redis")) as old_relay:
         async with dialling(f"rediss://{relay.address}", tls=RedisTls(ca=file)) as dialer:
             with pytest.raises(ConnectionError, match="its certificate is refused"):
                 await dialer.connect(Collector)
-            file.write_bytes(new.file.read_bytes())
+            file.write_bytes(new.ca.read_bytes())
             dialer.reload()
             assert await ask(dialer) == b"+PONG"
             file.write_text("broken")
             with pytest.raises(ConfigurationError, match=f"redis_tls_ca: {file}"):
                 dialer.reload()
             assert await ask(dialer) == b"+PONG"
-        async with dialling(f"rediss://{old_relay.address}", tls=RedisTls(ca=new.file)) as dialer:
+        async with dialling(f"rediss://{old_relay.address}", tls=RedisTls(ca=new.ca)) as dialer:
             with pytest.raises(ConnectionError, match="its certificate is refused"):
                 await dialer.connect(Collector)
 
@@ -249,12 +248,12 @@ async def test_tls_to_sentinels_and_redis(
     redis_server: RedisServer, start_sentinels: StartSentinels, tmp_path: Path
 ) -> None:
     """With rediss+sentinel:// both speak TLS; a Redis without it is not dialled in plain."""
-    authority = Authority.make(tmp_path)
-    tls = RedisTls(ca=authority.file)
-    async with tls_relay(f"{LOOPBACK}:{redis_server.port}", authority.sign()) as front:
+    authority = Authority(tmp_path)
+    tls = RedisTls(ca=authority.ca)
+    async with tls_relay(f"{LOOPBACK}:{redis_server.port}", authority.issue("redis")) as front:
         for behind, reached in ((front.port, True), (redis_server.port, False)):
             sentinel = start_sentinels.one({MASTER: behind}, down_after_ms=60_000)
-            async with tls_relay(sentinel.address, authority.sign()) as relay:
+            async with tls_relay(sentinel.address, authority.issue("redis")) as relay:
                 url = f"rediss+sentinel://:secret@{relay.address}/{MASTER}"
                 async with dialling(url, tls=tls, connect_timeout_s=2.0 if reached else 0.5) as dialer:
                     assert (await port(dialer) == front.port) is reached

@@ -15,7 +15,7 @@ import pytest
 from sidecar.dev.ports import free_port
 from sidecar.net.client_tls import ClientTls
 from sidecar.net.listener import KEEPALIVE_S, Listener
-from tests.net.issuing import Authority
+from tests.support.certificates import Authority
 from tests.support.waiting import eventually
 
 

@@ -13,7 +13,8 @@ from sidecar.dev.servers import RedisServer
 from sidecar.net.endpoint import Address
 from sidecar.net.opening import KEEPALIVE_S, open_connection
 from sidecar.net.redis_tls import RedisTls
-from tests.net.securing import Authority, Collector, listening
+from tests.net.securing import Collector, listening
+from tests.support.certificates import Authority
 from tests.support.children import StartRedis
 from tests.support.tls_relay import tls_relay
 from tests.support.waiting import eventually
@@ -21,7 +22,7 @@ from tests.support.waiting import eventually
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
-    return Authority.make(tmp_path)
+    return Authority(tmp_path)
 
 
 async def ping(where: Address | Path, tls: RedisTls | None = None) -> bytes:
@@ -72,19 +73,19 @@ async def test_what_is_said(tmp_path: Path) -> None:
 
 async def test_tls(redis_server: RedisServer, authority: Authority) -> None:
     """With the authority that signed it, a certificate for the address is accepted."""
-    async with tls_relay(f"{LOOPBACK}:{redis_server.port}", authority.sign()) as relay:
-        assert await ping(Address(LOOPBACK, relay.port), RedisTls(ca=authority.file)) == b"+PONG\r\n"
+    async with tls_relay(f"{LOOPBACK}:{redis_server.port}", authority.issue("redis")) as relay:
+        assert await ping(Address(LOOPBACK, relay.port), RedisTls(ca=authority.ca)) == b"+PONG\r\n"
         assert relay.received == b"PING\r\n"
 
 
 async def test_a_name_of_its_own(redis_server: RedisServer, authority: Authority) -> None:
     """A certificate for another name is refused, unless that name is the one that is wanted."""
-    async with tls_relay(f"{LOOPBACK}:{redis_server.port}", authority.sign("redis.test")) as relay:
+    async with tls_relay(f"{LOOPBACK}:{redis_server.port}", authority.issue("redis", hosts=["redis.test"])) as relay:
         address = Address(LOOPBACK, relay.port)
-        assert await ping(address, RedisTls(ca=authority.file, server_name="redis.test")) == b"+PONG\r\n"
+        assert await ping(address, RedisTls(ca=authority.ca, server_name="redis.test")) == b"+PONG\r\n"
         relay.received.clear()
         for name in (None, "other.test"):
-            why = await refusal(address, RedisTls(ca=authority.file, server_name=name))
+            why = await refusal(address, RedisTls(ca=authority.ca, server_name=name))
             assert why.startswith("its certificate is refused: ")
             assert (name or LOOPBACK) in why
         assert not relay.received
@@ -92,16 +93,13 @@ async def test_a_name_of_its_own(redis_server: RedisServer, authority: Authority
 
 async def test_wrong_certificates(redis_server: RedisServer, authority: Authority, tmp_path: Path) -> None:
     """A certificate of somebody else's authority, or one that has expired, is refused, and nothing is sent."""
-    async with tls_relay(f"{LOOPBACK}:{redis_server.port}", authority.sign()) as relay:
-        (tmp_path / "other").mkdir()
-        other = Authority.make(tmp_path / "other")
-        why = await refusal(Address(LOOPBACK, relay.port), RedisTls(ca=other.file))
-        assert why.startswith("its certificate is refused: ")
-        why = await refusal(Address(LOOPBACK, relay.port), RedisTls())
-        assert why.startswith("its certificate is refused: ")
+    async with tls_relay(f"{LOOPBACK}:{redis_server.port}", authority.issue("redis")) as relay:
+        for tls in (RedisTls(ca=Authority(tmp_path, "other").ca), RedisTls()):
+            why = await refusal(Address(LOOPBACK, relay.port), tls)
+            assert why == "its certificate is refused: unable to get local issuer certificate"
         assert not relay.received
-    async with tls_relay(f"{LOOPBACK}:{redis_server.port}", authority.sign(days=-1)) as relay:
-        why = await refusal(Address(LOOPBACK, relay.port), RedisTls(ca=authority.file))
+    async with tls_relay(f"{LOOPBACK}:{redis_server.port}", authority.issue("redis", expired=True)) as relay:
+        why = await refusal(Address(LOOPBACK, relay.port), RedisTls(ca=authority.ca))
         assert why == "its certificate is refused: certificate has expired"
         assert not relay.received
 
@@ -109,18 +107,18 @@ async def test_wrong_certificates(redis_server: RedisServer, authority: Authorit
 async def test_a_server_without_tls(authority: Authority) -> None:
     """A server that answers in plain text is refused, and all it ever got is the beginning of a handshake."""
     async with listening(b"-ERR what?\r\n") as plain:
-        assert await refusal(Address(LOOPBACK, plain.port), RedisTls(ca=authority.file)) == "it does not speak TLS"
+        assert await refusal(Address(LOOPBACK, plain.port), RedisTls(ca=authority.ca)) == "it does not speak TLS"
         assert plain.accepted == 1
         assert plain.received.startswith(b"\x16\x03\x01")  # a TLS record: handshake
 
 
 async def test_client_certificates(redis_server: RedisServer, authority: Authority) -> None:
     """A server that asks who we are accepts our certificate, and lets nobody through without one."""
-    ours = authority.sign("client.test")
-    known = RedisTls(ca=authority.file, cert=ours.certificate, key=ours.key)
-    async with tls_relay(f"{LOOPBACK}:{redis_server.port}", authority.sign(), clients=authority.file) as relay:
+    ours = authority.issue("sidecar")
+    known = RedisTls(ca=authority.ca, cert=ours.cert, key=ours.key)
+    async with tls_relay(f"{LOOPBACK}:{redis_server.port}", authority.issue("redis"), clients=authority.ca) as relay:
         assert await ping(Address(LOOPBACK, relay.port), known) == b"+PONG\r\n"
         relay.received.clear()
         # With TLS 1.3 the client's half of the handshake is over before the server has seen that nothing came.
-        assert await ping(Address(LOOPBACK, relay.port), RedisTls(ca=authority.file)) == b""
+        assert await ping(Address(LOOPBACK, relay.port), RedisTls(ca=authority.ca)) == b""
         assert not relay.received

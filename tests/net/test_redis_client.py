@@ -18,7 +18,8 @@ from sidecar.net.endpoint import RedisEndpoint
 from sidecar.net.redis_client import P, redis_client
 from sidecar.net.redis_tls import RedisTls
 from sidecar.store.redis_errors import translated
-from tests.net.securing import Authority, listening
+from tests.net.securing import listening
+from tests.support.certificates import Authority
 from tests.support.children import StartRedis
 from tests.support.tls_relay import tls_relay
 
@@ -84,10 +85,10 @@ async def test_a_unix_socket(start_redis: StartRedis, tmp_path: Path) -> None:
 
 async def test_tls(redis_server: RedisServer, tmp_path: Path) -> None:
     """TLS is the dialer's: verified, and never replaced by plain text."""
-    authority = Authority.make(tmp_path)
-    async with tls_relay(f"{LOOPBACK}:{redis_server.port}", authority.sign()) as relay:
+    authority = Authority(tmp_path)
+    async with tls_relay(f"{LOOPBACK}:{redis_server.port}", authority.issue("redis")) as relay:
         endpoint = RedisEndpoint(LOOPBACK, relay.port, tls=True)
-        async with redis_client(Dialer(endpoint, tls=RedisTls(ca=authority.file))) as client:
+        async with redis_client(Dialer(endpoint, tls=RedisTls(ca=authority.ca))) as client:
             assert await client.ping()
         relay.received.clear()
         async with redis_client(Dialer(endpoint, tls=RedisTls()), password="secret") as client:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import ssl
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from sidecar.errors import ConfigurationError
 from sidecar.net.redis_tls import RedisTls
-from tests.support.certificates import Certificate, self_signed
-from tests.support.requirements import require_program
+from tests.support.certificates import Authority, Certificate
 
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Certificate:
-    require_program("openssl")
-    return self_signed(tmp_path, "first.test")
+    return Authority(tmp_path, "first.test").own
 
 
 def problems(*, ca: Path | None = None, cert: Path | None = None, key: Path | None = None) -> list[str]:
@@ -32,7 +29,7 @@ def authorities(tls: RedisTls) -> list[str]:
 
 def test_it_always_verifies(certificate: Certificate) -> None:
     """Certificate and name are checked whatever is given, and nothing older than TLS 1.2 is spoken."""
-    for tls in (RedisTls(), RedisTls(ca=certificate.certificate), RedisTls(server_name="other")):
+    for tls in (RedisTls(), RedisTls(ca=certificate.cert), RedisTls(server_name="other")):
         assert tls.context.verify_mode == ssl.CERT_REQUIRED
         assert tls.context.check_hostname
         assert tls.context.minimum_version == ssl.TLSVersion.TLSv1_2
@@ -40,8 +37,8 @@ def test_it_always_verifies(certificate: Certificate) -> None:
 
 def test_the_authorities(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a file only its authorities count; without one those of the system do."""
-    assert len(authorities(RedisTls(ca=certificate.certificate))) == 1
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.certificate))  # where OpenSSL looks for the system's
+    assert len(authorities(RedisTls(ca=certificate.cert))) == 1
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.cert))  # where OpenSSL looks for the system's
     assert [name for name in authorities(RedisTls()) if "first.test" in name]
 
 
@@ -60,33 +57,31 @@ def test_broken_files(certificate: Certificate, tmp_path: Path) -> None:
 
 def test_a_key_of_another_certificate(certificate: Certificate, tmp_path: Path) -> None:
     """A certificate and a key that do not belong together are told."""
-    other = self_signed(tmp_path, "other.test")
-    (line,) = problems(cert=certificate.certificate, key=other.key)
+    other = Authority(tmp_path, "other.test").own
+    (line,) = problems(cert=certificate.cert, key=other.key)
     assert line.endswith("the key is not that of the certificate")
 
 
 def test_a_certificate_without_its_key(certificate: Certificate) -> None:
     """One without the other is of no use."""
-    assert "go together" in problems(cert=certificate.certificate)[0]
+    assert "go together" in problems(cert=certificate.cert)[0]
     assert "go together" in problems(key=certificate.key)[0]
 
 
-def test_an_encrypted_key(certificate: Certificate, tmp_path: Path) -> None:
+def test_an_encrypted_key(certificate: Certificate) -> None:
     """Nobody is asked for a password on the terminal."""
-    encrypted = tmp_path / "encrypted.key"
-    command = ["openssl", "ec", "-in", str(certificate.key), "-aes128", "-passout", "pass:secret"]
-    subprocess.run([*command, "-out", str(encrypted)], check=True, capture_output=True)
-    (line,) = problems(cert=certificate.certificate, key=encrypted)
-    assert line.endswith("the key is encrypted; a sidecar cannot ask for its password")
+    for encrypted in certificate.locked_keys():
+        (line,) = problems(cert=certificate.cert, key=encrypted)
+        assert line.endswith("the key is encrypted; a sidecar cannot ask for its password")
 
 
 def test_reload(certificate: Certificate, tmp_path: Path) -> None:
     """New files are used from then on; a broken one changes nothing."""
     file = tmp_path / "ca.pem"
-    file.write_bytes(certificate.certificate.read_bytes())
+    file.write_bytes(certificate.cert.read_bytes())
     tls = RedisTls(ca=file)
     assert "first.test" in authorities(tls)[0]
-    file.write_bytes(self_signed(tmp_path, "second.test").certificate.read_bytes())
+    file.write_bytes(Authority(tmp_path, "second.test").ca.read_bytes())
     tls.reload()
     assert "second.test" in authorities(tls)[0]
     assert len(authorities(tls)) == 1

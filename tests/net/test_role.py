@@ -14,7 +14,8 @@ from sidecar.dev.servers import RedisServer
 from sidecar.net.endpoint import Address
 from sidecar.net.redis_tls import RedisTls
 from sidecar.net.role import ROLE_LIMIT_S, role_of
-from tests.net.securing import Authority, listening
+from tests.net.securing import listening
+from tests.support.certificates import Authority
 from tests.support.children import StartRedis
 from tests.support.tls_relay import tls_relay
 from tests.support.waiting import eventually
@@ -87,10 +88,10 @@ async def test_answers_of_another_shape(answer: bytes) -> None:
 
 async def test_tls(redis_server: RedisServer, tmp_path: Path) -> None:
     """The question goes over TLS where the connection would, the password with it."""
-    authority = Authority.make(tmp_path)
-    async with tls_relay(f"{LOOPBACK}:{redis_server.port}", authority.sign()) as relay:
+    authority = Authority(tmp_path)
+    async with tls_relay(f"{LOOPBACK}:{redis_server.port}", authority.issue("redis")) as relay:
         address = Address(LOOPBACK, relay.port)
-        assert await role_of(address, tls=RedisTls(ca=authority.file), password="secret") == "master"
+        assert await role_of(address, tls=RedisTls(ca=authority.ca), password="secret") == "master"
         relay.received.clear()
         with pytest.raises(ConnectionError, match="its certificate is refused"):
             await role_of(address, tls=RedisTls(), password="secret")

@@ -19,7 +19,8 @@ from sidecar.net.endpoint import Address
 from sidecar.net.redis_tls import RedisTls
 from sidecar.net.role import role_of
 from sidecar.net.sentinel import SENTINEL_LIMIT_S, MasterSearch, Sentinels
-from tests.net.securing import Authority, listening
+from tests.net.securing import listening
+from tests.support.certificates import Authority
 from tests.support.children import Children
 from tests.support.sentinels import MASTER, SentinelServer, StartSentinels
 from tests.support.tls_relay import tls_relay
@@ -113,10 +114,10 @@ async def test_a_sentinel_that_comes_back(start: StartSentinels) -> None:
 
 async def test_tls(start: StartSentinels, tmp_path: Path) -> None:
     """Sentinels are verified too; one that speaks plain text, or is not who it should be, is not asked."""
-    authority = Authority.make(tmp_path)
+    authority = Authority(tmp_path)
     only = start.one({MASTER: 7001}, password="secret")
-    tls = RedisTls(ca=authority.file)
-    async with tls_relay(only.address, authority.sign()) as relay:
+    tls = RedisTls(ca=authority.ca)
+    async with tls_relay(only.address, authority.issue("redis")) as relay:
         async with asking(Address(LOOPBACK, relay.port), tls=tls, password="secret") as sentinels:
             assert await sentinels.named() == Address(LOOPBACK, 7001)
         relay.received.clear()

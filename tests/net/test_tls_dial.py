@@ -15,7 +15,7 @@ from sidecar.dev.ports import free_port
 from sidecar.net.client_tls import ClientTls
 from sidecar.net.listener import Listener
 from sidecar.net.tls_dial import dial_tls
-from tests.net.issuing import Authority
+from tests.support.certificates import Authority
 from tests.support.waiting import eventually
 
 
@@ -77,7 +77,7 @@ async def test_connected(port: int, authority: Authority) -> None:
     """The protocol is returned when its connection is up, and has been told so."""
     caller = await dial(port, authority.client_context(authority.issue("agent")))
     await eventually(lambda: caller.received == b"hello")
-    assert caller.transport.get_extra_info("peercert")["subject"] == ((("commonName", "server"),),)
+    assert (("commonName", "server"),) in caller.transport.get_extra_info("peercert")["subject"]
     caller.transport.abort()
 
 
@@ -95,7 +95,7 @@ async def test_the_name(port: int, authority: Authority) -> None:
 
 async def test_a_stranger(port: int, tmp_path: Path) -> None:
     """A certificate of an authority that is not trusted is refused, and nothing is sent."""
-    with pytest.raises(OSError, match="certificate verify failed"):
+    with pytest.raises(OSError, match=r"verify failed: self.signed certificate in certificate chain"):
         await dial(port, Authority(tmp_path, "other").client_context())
     assert Caller.made == 0
 

@@ -13,7 +13,7 @@ import pytest
 
 from sidecar.net.client_tls import ClientTls
 from sidecar.net.tls_stream import TlsStream
-from tests.net.issuing import Authority
+from tests.support.certificates import Authority
 from tests.support.waiting import eventually
 
 MEGABYTE = 1024 * 1024

@@ -40,7 +40,7 @@ async def tls_relay(
     protocols that are offered.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=clients)
-    context.load_cert_chain(server.certificate, server.key)
+    context.load_cert_chain(server.cert, server.key)
     if alpn:
         context.set_alpn_protocols(list(alpn))
     if clients is not None:

@@ -19,9 +19,8 @@ from sidecar.temporal.activities import FlushActivities
 from sidecar.temporal.connection import Security, bounded, explain
 from sidecar.temporal.starter import TemporalEngine
 from sidecar.temporal.worker import run_worker
-from tests.support.certificates import Certificate, self_signed, sign
+from tests.support.certificates import Authority, Certificate
 from tests.support.children import StartTemporal
-from tests.support.requirements import require_program
 from tests.support.tls_relay import Relay, tls_relay
 from tests.support.waiting import eventually
 from tests.temporal.conftest import StartWorker
@@ -39,16 +38,15 @@ HUFFMAN_ZEROS = b"\0" * 70
 
 
 @pytest.fixture
-def authority(tmp_path: Path) -> Certificate:
+def authority(tmp_path: Path) -> Authority:
     """Who signs the certificates of the test."""
-    require_program("openssl")
-    return self_signed(tmp_path, "authority.test")
+    return Authority(tmp_path)
 
 
 @pytest.fixture
-def server_certificate(tmp_path: Path, authority: Certificate) -> Certificate:
+def server_certificate(authority: Authority) -> Certificate:
     """The server's certificate, on a name that is not its address."""
-    return sign(tmp_path, HOST, authority)
+    return authority.issue("temporal", hosts=[HOST])
 
 
 async def healthy(relay: Relay, security: Security) -> bool:
@@ -59,9 +57,9 @@ async def healthy(relay: Relay, security: Security) -> bool:
     return answer
 
 
-async def test_tls(temporal_server: TemporalServer, authority: Certificate, server_certificate: Certificate) -> None:
+async def test_tls(temporal_server: TemporalServer, authority: Authority, server_certificate: Certificate) -> None:
     """With the authority and the name of its certificate, a server behind TLS is reached; with less it is not."""
-    ca = authority.certificate.read_bytes()
+    ca = authority.ca.read_bytes()
     async with tls_relay(temporal_server.address, server_certificate, alpn=HTTP2) as relay:
         assert await healthy(relay, Security(ca=ca, server_name=HOST))
         assert not await healthy(relay, Security())
@@ -77,15 +75,13 @@ async def test_tls_is_wanted(temporal_server: TemporalServer) -> None:
 
 
 async def test_client_certificates(
-    temporal_server: TemporalServer, tmp_path: Path, authority: Certificate, server_certificate: Certificate
+    temporal_server: TemporalServer, authority: Authority, server_certificate: Certificate
 ) -> None:
     """A server that asks who we are gets our certificate; without one it refuses us. The worker has it too."""
-    ca = authority.certificate.read_bytes()
-    ours = sign(tmp_path, "client.test", authority)
-    known = Security(ca=ca, server_name=HOST, certificate=ours.certificate.read_bytes(), key=ours.key.read_bytes())
-    async with tls_relay(
-        temporal_server.address, server_certificate, clients=authority.certificate, alpn=HTTP2
-    ) as relay:
+    ca = authority.ca.read_bytes()
+    ours = authority.issue("sidecar")
+    known = Security(ca=ca, server_name=HOST, certificate=ours.cert.read_bytes(), key=ours.key.read_bytes())
+    async with tls_relay(temporal_server.address, server_certificate, clients=authority.ca, alpn=HTTP2) as relay:
         assert not await healthy(relay, Security(ca=ca, server_name=HOST))
         engine = TemporalEngine(address=relay.address, task_queue="tls", security=known)
         stop = asyncio.Event()
@@ -100,10 +96,10 @@ async def test_client_certificates(
 
 
 async def test_an_api_key(
-    temporal_server: TemporalServer, authority: Certificate, server_certificate: Certificate
+    temporal_server: TemporalServer, authority: Authority, server_certificate: Certificate
 ) -> None:
     """The API key goes along with every call, and never in plain text."""
-    ca = authority.certificate.read_bytes()
+    ca = authority.ca.read_bytes()
     async with tls_relay(temporal_server.address, server_certificate, alpn=HTTP2) as relay:
         assert await healthy(relay, Security(ca=ca, server_name=HOST))
         assert HUFFMAN_ZEROS not in relay.received

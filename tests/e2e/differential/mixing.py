@@ -42,7 +42,7 @@ _REFUSED = re.compile(rb"\A-(?:NOAUTH |BUSY |MASTERDOWN |NOPERM [^\r]*'echo'|ERR
 _QUEUED = b"+QUEUED\r\n"
 _PROTOCOL = re.compile(rb"\$5\r\nproto\r\n:(\d)\r\n")
 _FENCE_LINE = re.compile(
-    rb'\A\+\d+\.\d{6} \[\d+ [^\]]*\] (?:"ECHO" "(?:[0-9a-f]{32}|standin\d{4})"|"ACL" "WHOAMI")\r\n\Z'
+    rb'\A\+\d+\.\d{6} \[\d+ [^\]]*\] (?:"ECHO" "(?:[0-9a-f]{32}|standin\d{4})"|"HELLO"|"ACL" "WHOAMI")\r\n\Z'
 )
 
 
@@ -210,4 +210,6 @@ def expected(slot: Slot, mixed: Mix, *, users: bool) -> re.Pattern[bytes]:
     if slot.refusal is not None:
         return re.compile(re.escape(slot.refusal.replace(b"'echo'", b"'%b'" % name)))
     reply = kind.reply(slot.protocol)
-    return re.compile(rb"-NOPERM [^\r\n]*\r\n|" + reply if users else reply, re.DOTALL)
+    # A user may have no rights on memories, or may have been switched off before the sidecar could log in as this user.
+    refused = rb"-(?:NOPERM|NOAUTH memsidecar has seen no password) [^\r\n]*\r\n|"
+    return re.compile(refused + reply if users else reply, re.DOTALL)

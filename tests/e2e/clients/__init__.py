@@ -1,0 +1,1 @@
+"""Clients, tools and job queues that know nothing of the sidecar work through it unmodified."""
