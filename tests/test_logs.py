@@ -18,6 +18,7 @@ from sidecar.logs import set_up_logs
 set_up_logs(sys.argv[1])
 log = structlog.get_logger()
 structlog.contextvars.bind_contextvars(memory="chat:1")
+secret = "swordfish"
 for level in ("debug", "info", "warning", "error"):
     getattr(log, level)("it happened", number=1)
 try:
@@ -54,7 +55,7 @@ def test_json(level: str, shown: list[str]) -> None:
 
 
 def test_on_a_terminal() -> None:
-    """On a terminal the lines are for people."""
+    """On a terminal the lines are for people, and a traceback does not show what variables hold."""
     ours, theirs = pty.openpty()
     with subprocess.Popen([sys.executable, "-c", PROGRAM, "warning"], stderr=theirs) as process:
         os.close(theirs)
@@ -67,3 +68,4 @@ def test_on_a_terminal() -> None:
     assert b"it happened" in text
     assert not text.lstrip().startswith(b"{")
     assert b"ZeroDivisionError" in text
+    assert b"swordfish" not in text

@@ -180,12 +180,17 @@ class ClientConnection(asyncio.Protocol):
             return
         finally:
             self._dialing = None
+        # Redis sees our address where it would see the client's: this tells whose connection it is.
+        log.debug("client.connected", client=self._peer(), redis_sees=self._upstream.local_address)
         if self._early:
             early, self._early = self._early, b""
             self.data_received(early)
         if self._client_eof:
             self._perform(self._session.client_eof())
         self._throttle()
+
+    def _peer(self) -> object:
+        return self._client.get_extra_info("peername") if self._client is not None else None
 
     def redis_received(self, data: bytes) -> None:
         """Take bytes from Redis."""

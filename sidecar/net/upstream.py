@@ -30,6 +30,11 @@ class Upstream(asyncio.Protocol):
         self._owner = owner
         self._transport: asyncio.Transport | None = None
 
+    @property
+    def local_address(self) -> object:
+        """Our end of the connection, as Redis's CLIENT LIST shows it; None once it is lost."""
+        return self._transport.get_extra_info("sockname") if self._transport is not None else None
+
     def write(self, data: bytes) -> None:
         """Send bytes; after the connection is lost they vanish, as they would on the way to a dead Redis."""
         if self._transport is not None and not self._transport.is_closing():
