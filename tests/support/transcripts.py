@@ -85,6 +85,10 @@ class Client:
     def loses_redis(self) -> list[Step]:
         return self._steps(self.session.redis_eof())
 
+    def drains(self) -> list[Step]:
+        """The sidecar is being stopped."""
+        return self._steps(self.session.drain())
+
     def holds(self, held: bool) -> list[Step]:
         return self._steps(self.session.hold(held))
 
