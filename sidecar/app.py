@@ -157,6 +157,7 @@ class _Sidecar:
             limits=Limits(settings.max_request_bytes, settings.max_pending_commands),
             max_clients=settings.max_clients,
             max_output_bytes=settings.max_output_bytes,
+            max_held_bytes=settings.max_held_bytes,
         )
         self._client_tls = _client_tls(settings)
         self._listener = Listener(
@@ -173,6 +174,7 @@ class _Sidecar:
             greeting=_greeting(self._dialer.endpoint),
         )
         self._http = HttpServer(metrics=self._metrics, ready=self._ready)
+        self._stopping = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Start everything, wait for `stop`, and stop it in the reverse order."""
@@ -192,10 +194,10 @@ class _Sidecar:
                 log.info("sidecar ready", port=port, redis=str(self._dialer.endpoint), engine=self._engine.name)
                 await stop.wait()
             log.info("sidecar stopping")
+            self._stopping = True
         finally:
             # 1 no new clients; 2 what clients have sent is answered, and they are let go; 3 what Redis still owes us;
             # 4 flushes that run here (their marks stay); 5 background loops; 6 HTTP last, so that it can be watched.
-            asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
             await _end([gate])
             await self._listener.close()
             await self._server.close(settings.shutdown_timeout_s)
@@ -230,8 +232,8 @@ class _Sidecar:
                 continue
             try:
                 reload()
-            except ConfigurationError as problem:
-                log.error("reload.refused", what=what, problems=problem.problems)
+            except (ConfigurationError, ValueError) as problem:
+                log.error("reload.refused", what=what, problem=str(problem))
             else:
                 log.info("reload.done", what=what)
 
@@ -294,6 +296,8 @@ class _Sidecar:
 
     async def _ready(self) -> str | None:
         """Tell what keeps clients from working: nothing but Redis does."""
+        if self._stopping:
+            return "the sidecar is being stopped"
         if not self._gate.up:
             return self._gate.reason
         try:
@@ -342,7 +346,10 @@ def _dialer(settings: Settings) -> Dialer:
 def _client_tls(settings: Settings) -> ClientTls | None:
     if settings.tls_cert is None or settings.tls_key is None:
         return None
-    return ClientTls(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+    try:
+        return ClientTls(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+    except ValueError as problem:
+        raise ConfigurationError([f"tls_cert: {problem}"]) from problem
 
 
 def _own_credentials(endpoint: RedisEndpoint) -> Credentials | None:

@@ -116,8 +116,8 @@ _IN_SCRIPT = re.compile(r"ERR Error running script .*?@user_script: ?\d+: -?(?=[
 """What Redis 6.2 puts in front of an error that a command inside a script met; Redis 7 puts it behind."""
 
 
-_NOT_IN_SCRIPT = "The user executing the script can't "
-"""What Redis says, behind `ERR`, when the user may run scripts and not what they do."""
+_NOT_IN_SCRIPT = ("The user executing the script can't ", "ACL failure in script: ")
+"""What Redis, before 7.2 and since, says, behind `ERR`, when the user may run scripts and not what they do."""
 
 _RIGHTS = (
     "NOPERM this user may not run a command, or touch a key, that memories need; "
@@ -132,7 +132,7 @@ class RedisRefused(UpstreamError):
     """
 
     def __init__(self, line: str) -> None:
-        self.line = _RIGHTS if _NOT_IN_SCRIPT in line else _IN_SCRIPT.sub("", line)
+        self.line = _RIGHTS if any(sign in line for sign in _NOT_IN_SCRIPT) else _IN_SCRIPT.sub("", line)
         super().__init__(self.line)
 
     def reply(self) -> str:

@@ -56,6 +56,7 @@ class Metrics:
         self.clients = 0
         self.clients_accepted = 0
         self.clients_over_output_limit = 0
+        self.clients_over_held_limit = 0
         self.client_bytes_in = 0
         self.client_bytes_out = 0
         self.redis_reconnects = 0
@@ -135,6 +136,11 @@ class MetricsCollector(Collector):
             "memsidecar_clients_over_output_limit",
             "Clients disconnected because they left too many replies unread.",
             now.clients_over_output_limit,
+        )
+        yield _counter(
+            "memsidecar_clients_over_held_limit",
+            "Clients disconnected because all together held too much of unfinished and waiting requests.",
+            now.clients_over_held_limit,
         )
         traffic = CounterMetricFamily("memsidecar_client_bytes", "Bytes from and to clients.", labels=["direction"])
         traffic.add_metric(["in"], now.client_bytes_in)

@@ -45,6 +45,7 @@ def used() -> Metrics:
     metrics = Metrics()
     metrics.clients, metrics.clients_accepted = 2, 3
     metrics.clients_over_output_limit = 1
+    metrics.clients_over_held_limit = 17
     metrics.client_bytes_in, metrics.client_bytes_out = 4, 5
     metrics.redis_reconnects = 6
     metrics.messages_appended, metrics.tokens_appended, metrics.tokens_read = 7, 8, 9
@@ -66,6 +67,7 @@ VALUES: list[tuple[str, dict[str, str], float]] = [
     ("clients", {}, 2),
     ("clients_accepted_total", {}, 3),
     ("clients_over_output_limit_total", {}, 1),
+    ("clients_over_held_limit_total", {}, 17),
     ("client_bytes_total", {"direction": "in"}, 4),
     ("client_bytes_total", {"direction": "out"}, 5),
     ("redis_reconnects_total", {}, 6),

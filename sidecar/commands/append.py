@@ -18,7 +18,7 @@ def parse(items: list[bytes], resolve: Callable[[bytes], Memory]) -> AppendReque
     arguments = Arguments("MEMAPPEND", items)
     memory = resolve(arguments.next("a key"))
     messages = read_messages(arguments)
-    return AppendRequest(memory, messages, large=any(_large(message) for message in messages))
+    return AppendRequest(memory, messages, large=sum(map(_characters, messages)) > LARGE_MESSAGE_CHARACTERS)
 
 
 def render(result: AppendResult) -> Value:
@@ -34,5 +34,6 @@ def render(result: AppendResult) -> Value:
     }
 
 
-def _large(message: Message) -> bool:
-    return len(message.content) + sum(map(len, message.counted)) > LARGE_MESSAGE_CHARACTERS
+def _characters(message: Message) -> int:
+    """Return how many characters of a message are counted as tokens."""
+    return len(message.content) + sum(map(len, message.counted))

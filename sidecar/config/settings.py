@@ -143,6 +143,14 @@ class Settings(BaseSettings):
         le=16 * 1024 * MIB,
         description="A client that leaves this much of its MEM replies unread is disconnected; 256 MiB.",
     )
+    max_held_bytes: int = Field(
+        default=256 * MIB,
+        ge=1024,
+        le=1024 * 1024 * MIB,
+        validate_default=True,
+        description="When all clients together hold more of unfinished and waiting requests, the one that holds most "
+        "is disconnected; 256 MiB.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe level logged."
     )
@@ -167,6 +175,14 @@ class Settings(BaseSettings):
                 f"a certificate and its key go together; set {PREFIX}{partner.upper()} and this, or neither"
             )
         return key
+
+    @field_validator("max_held_bytes")
+    @classmethod
+    def _has_room_for_a_request(cls, value: int, info: ValidationInfo) -> int:
+        one = info.data.get("max_request_bytes", 0)
+        if value < one:
+            raise ValueError(f"there must be room for one request of {PREFIX}MAX_REQUEST_BYTES; set at least {one}")
+        return value
 
     @field_validator("tls_client_ca")
     @classmethod

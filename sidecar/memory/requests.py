@@ -16,7 +16,7 @@ LARGE_MESSAGE_CHARACTERS = 64 * 1024
 
 @dataclass(slots=True)
 class AppendRequest:
-    """Store messages, in order, all or none. `large`: one of them is above `LARGE_MESSAGE_CHARACTERS`."""
+    """Store messages, in order, all or none. `large`: together they are above `LARGE_MESSAGE_CHARACTERS`."""
 
     memory: Memory
     messages: list[Message]

@@ -18,6 +18,7 @@ import structlog
 from sidecar.errors import ReplyableError
 from sidecar.memory.requests import Request
 from sidecar.metrics import Metrics
+from sidecar.net.held_budget import HeldBudget
 from sidecar.net.upstream import Upstream, UpstreamOwner
 from sidecar.resp.watched import Credentials
 from sidecar.session.actions import Action, CloseClient, CloseRedis, Identify, Run, Ticket, ToClient, ToRedis
@@ -71,6 +72,7 @@ class ClientConnection(asyncio.Protocol):
         dial: opens the upstream, or raises `OSError`.
         identify: finds out as whom MEM commands run.
         metrics: counts bytes and clients.
+        budget: what all clients together may hold of unfinished and waiting requests.
         max_output_bytes: replies to MEM commands that may wait for this client.
         on_closed: is told when both ends are gone.
     """
@@ -82,6 +84,7 @@ class ClientConnection(asyncio.Protocol):
         dial: Dial,
         identify: FindIdentity,
         metrics: Metrics,
+        budget: HeldBudget,
         max_output_bytes: int = MAX_OUTPUT_BYTES,
         on_closed: Callable[[ClientConnection], None],
     ) -> None:
@@ -91,6 +94,9 @@ class ClientConnection(asyncio.Protocol):
         self._identity: Identity | None = None
         self._max_output_bytes = max_output_bytes
         self._metrics = metrics
+        self._budget = budget
+        self._held_bytes = 0  # as reported to the budget
+        self._over_budget = False
         self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
         self._client: asyncio.Transport | None = None
@@ -103,7 +109,7 @@ class ClientConnection(asyncio.Protocol):
         self._draining = False
         self._lingering = False
         self._gone = False
-        self.received_from_redis = 0  # bytes; for whoever wants to know whether anything still comes
+        self.signs_of_life = 0  # grows as long as replies come, or the client takes them
         self._todo: deque[Action] = deque()
         self._performing = False
         self._abandoned: asyncio.TimerHandle | None = None
@@ -130,6 +136,7 @@ class ClientConnection(asyncio.Protocol):
             self._early += data
             if self._client is not None:
                 self._client.pause_reading()
+            self._report_held()
             return
         self._metrics.client_bytes_in += len(data)
         if self._upstream is not None and self._session.passes(data):
@@ -148,6 +155,7 @@ class ClientConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._client_writable = True
+        self.signs_of_life += 1  # Redis was not read, and may have much to say
         self._throttle()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -184,9 +192,12 @@ class ClientConnection(asyncio.Protocol):
         log.debug("client.connected", client=self._peer(), redis_sees=self._upstream.local_address)
         if self._early:
             early, self._early = self._early, b""
+            self._report_held()
             self.data_received(early)
         if self._client_eof:
             self._perform(self._session.client_eof())
+        if self._draining:
+            self._perform(self._session.drain())
         self._throttle()
 
     def _peer(self) -> object:
@@ -194,7 +205,7 @@ class ClientConnection(asyncio.Protocol):
 
     def redis_received(self, data: bytes) -> None:
         """Take bytes from Redis."""
-        self.received_from_redis += len(data)
+        self.signs_of_life += 1
         if self._client is not None and self._session.replies_pass:
             self._metrics.client_bytes_out += len(data)
             self._client.write(data)
@@ -231,7 +242,7 @@ class ClientConnection(asyncio.Protocol):
     def _act(self, action: Action) -> None:
         match action:
             case ToClient(data):
-                if self._client is not None:
+                if self._client is not None and not self._lingering:  # a push, behind the last word
                     self._metrics.client_bytes_out += len(data)
                     self._client.write(data)
             case ToRedis(data):
@@ -254,10 +265,14 @@ class ClientConnection(asyncio.Protocol):
         if not isinstance(outcome, ReplyableError):
             self._give_identity_back()
             self._identity = outcome
-            if self._gone:
-                self._give_identity_back()
         self._perform(self._session.identified(problem, monotonic()))
         self._throttle()
+        self._leave_identity()
+
+    def _leave_identity(self) -> None:
+        """Give the identity back once both ends are gone and nothing that the client sent needs it any more."""
+        if self._gone and self._session.idle:
+            self._give_identity_back()
 
     def _give_identity_back(self) -> None:
         identity, self._identity = self._identity, None
@@ -271,16 +286,34 @@ class ClientConnection(asyncio.Protocol):
             log.error("command.failed", command=ticket.command.name, exc_info=bug)
         self._perform(actions)
         self._throttle()
+        self._leave_identity()
         if not self._client_writable:
             self._check_output()
 
     def _check_output(self) -> None:
         """Disconnect a client that lets too many replies wait, as Redis does."""
         client = self._client
-        if client is not None and client.get_write_buffer_size() > self._max_output_bytes:
+        if client is None or client.is_closing():
+            return
+        if client.get_write_buffer_size() > self._max_output_bytes:
             log.warning("client.output_limit", waiting_bytes=client.get_write_buffer_size())
             self._metrics.clients_over_output_limit += 1
             client.abort()
+
+    def _report_held(self) -> None:
+        """Tell the budget what this client holds; last, because it may disconnect this very client."""
+        held = 0 if self._over_budget or self._gone else self._session.held_bytes + len(self._early)
+        if held != self._held_bytes:
+            self._held_bytes = held
+            self._budget.report(self, held)
+
+    def over_budget(self, held_bytes: int, all_held_bytes: int) -> None:
+        """Disconnect: all clients together hold too much of unfinished and waiting requests, and this one most."""
+        log.warning("client.held_limit", held_bytes=held_bytes, all_held_bytes=all_held_bytes)
+        self._metrics.clients_over_held_limit += 1
+        self._over_budget = True
+        self._early = b""
+        self._abandon()
 
     def _throttle(self) -> None:
         """Read each side only while the other one keeps up."""
@@ -289,6 +322,7 @@ class ClientConnection(asyncio.Protocol):
         if self._upstream is not None:
             self._upstream.reading(keeps_up)
         self._perform(self._session.hold(not keeps_up))
+        self._report_held()
         if client is None or client.is_closing() or self._dialing is not None or self._client_eof or self._lingering:
             return
         wanted = self._client_writable and self._redis_writable and not self._session.full
@@ -312,7 +346,8 @@ class ClientConnection(asyncio.Protocol):
     def _ended(self) -> None:
         """Both ends are gone."""
         self._gone = True
-        self._give_identity_back()
+        self._report_held()
+        self._leave_identity()
         if self._abandoned is not None:
             self._abandoned.cancel()
         self._on_closed(self)
@@ -320,19 +355,18 @@ class ClientConnection(asyncio.Protocol):
     def drain(self) -> None:
         """Take no further request, and close when everything that was taken has been answered."""
         self._draining = True
-        if self._dialing is None:
+        if self._upstream is not None:  # otherwise it is still being dialled, or lost already
             self._perform(self._session.drain())
             self._throttle()
-        else:
-            self.close()  # nothing was read yet
 
     def nudge(self) -> None:
         """End the upstream of a connection that is being drained, and says nothing.
 
-        Redis then drops a client that is blocked (BLPOP, XREAD), without taking anything for it, and answers and closes
-        every other one.
+        Redis then drops a client that is blocked (BLPOP, XREAD), without taking anything for it. Of any other one it
+        executes what it has got, but drops the end of a long reply: so the caller makes sure that Redis is not busy.
         """
-        if self._draining and self._upstream is not None and self._client_writable and not self._session.running:
+        keeps_up = self._client_writable and self._redis_writable
+        if self._draining and self._upstream is not None and keeps_up and not self._session.running:
             self._upstream.finish()
 
     def close(self) -> None:

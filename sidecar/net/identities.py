@@ -16,7 +16,7 @@ from typing import Protocol
 from sidecar.errors import NotIdentified, RedisRefused, ReplyableError, TooManyIdentities, Unavailable
 from sidecar.memory.requests import Request
 from sidecar.net.link import Connect, Link
-from sidecar.net.multiplexer import GREETING_TIMEOUT_S, Multiplexer
+from sidecar.net.multiplexer import GREETING_TIMEOUT_S, PASSING_REFUSALS, Multiplexer
 from sidecar.resp.watched import Credentials
 from sidecar.store.pipe import Pipe
 
@@ -94,8 +94,7 @@ class Identities:
         """
         identity = self._identities.get(credentials)
         if identity is None:
-            if len(self._identities) >= MAX_IDENTITIES:
-                raise TooManyIdentities(MAX_IDENTITIES)
+            self._make_room()
             multiplexer = self._multiplexer(credentials)
             identity = Identity(multiplexer, self._service(multiplexer), partial(self._unused, credentials))
             self._identities[credentials] = identity
@@ -171,26 +170,51 @@ class Identities:
         That is so where Redis has named the user, which has a connection with this very password. Where Redis has not,
         an older connection proves nothing: the password may have been changed since, and the client's login refused.
         """
+        if user is None:
+            return False
         if candidate is None:
             return True  # what every new connection is
         identity = self._identities.get(candidate)
-        return user is not None and identity is not None and identity.multiplexer.connected
+        return identity is not None and identity.multiplexer.connected
 
     async def _is_good(self, candidate: Credentials | None) -> bool:
+        """Whether Redis accepts the candidate now; no login: whether the client may have what a new connection has.
+
+        Raises:
+            Unavailable: Redis did not say. To go on to the next candidate would make the client somebody else.
+        """
         try:
             link = await self._connect(Link)
             try:
                 async with asyncio.timeout(GREETING_TIMEOUT_S):
+                    if candidate is None:
+                        return await _is_nameless(link)
                     await link.log_in(candidate)
             finally:
                 link.close()
-        except RedisRefused:
+        except RedisRefused as refusal:
+            if refusal.line.startswith(PASSING_REFUSALS):
+                raise Unavailable(refusal.line) from refusal
             return False
         except OSError as problem:
             raise Unavailable(str(problem) or type(problem).__name__) from problem
         return True
 
     # ---- ends ----
+
+    def _make_room(self) -> None:
+        """Give up an unused connection where the limit is reached.
+
+        Raises:
+            TooManyIdentities: all are in use.
+        """
+        if len(self._identities) < MAX_IDENTITIES:
+            return
+        for credentials, identity in self._identities.items():
+            if not identity.clients:
+                self._retire(credentials, identity)
+                return
+        raise TooManyIdentities(MAX_IDENTITIES)
 
     def _unused(self, credentials: Credentials | None, identity: Identity) -> None:
         loop = asyncio.get_running_loop()
@@ -210,3 +234,14 @@ class Identities:
         await identity.service.close()
         identity.running.cancel()
         await asyncio.gather(identity.running, return_exceptions=True)
+
+
+async def _is_nameless(link: Link) -> bool:
+    """Whether a connection without a login is somebody who may not ask for his name, as the client is.
+
+    Where it may ask, it is not the client's user; where it has to log in first, it is nobody.
+    """
+    answer = await link.ask("ACL", "WHOAMI")
+    if isinstance(answer, RedisRefused) and answer.line.startswith(PASSING_REFUSALS):
+        raise answer
+    return isinstance(answer, RedisRefused) and answer.line.startswith("NOPERM")

@@ -42,14 +42,30 @@ class LinkOwner(Protocol):
 
 
 class Link(asyncio.Protocol):
-    """One connection. `owner` None: every reply is awaited by `ask`."""
+    """One connection. Until it serves an owner every reply is awaited by `ask`."""
 
-    def __init__(self, owner: LinkOwner | None = None) -> None:
-        self._owner = owner
+    def __init__(self) -> None:
+        self._owner: LinkOwner | None = None
         self._reader = hiredis.Reader(replyError=RedisRefused, notEnoughData=_INCOMPLETE)
         self._transport: asyncio.Transport | None = None
         self._asked: asyncio.Future[Reply] | None = None
+        self._unasked: Reply = None  # a refusal that came before the first question
         self._abandoned = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is no connection."""
+        return self._transport is None
+
+    def serve(self, owner: LinkOwner) -> None:
+        """Hand every reply to an owner from now on.
+
+        Raises:
+            ConnectionError: the connection is broken already.
+        """
+        if self._transport is None:
+            raise ConnectionError("it closed the connection")
+        self._owner = owner
 
     async def ask(self, *command: Argument) -> Reply:
         """Send one command and wait for its reply; an error of Redis is returned, not raised.
@@ -57,6 +73,8 @@ class Link(asyncio.Protocol):
         Raises:
             ConnectionError: the connection broke first.
         """
+        if self._unasked is not None:
+            return self._unasked
         self._asked = asyncio.get_running_loop().create_future()
         self.write([pack(command)])
         try:
@@ -111,8 +129,10 @@ class Link(asyncio.Protocol):
                 if not self._asked.done():
                     self._asked.set_result(reply)
                 return
-            if self._owner is not None:
-                self._owner.replied(reply)
+            if self._owner is None:
+                self._unasked = reply  # Redis says at once that it has too many clients, and closes
+                return
+            self._owner.replied(reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None

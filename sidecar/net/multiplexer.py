@@ -44,7 +44,7 @@ QUIET_S = 1.0
 REPLICA_PAUSE_S = 1.0
 """A connection that met READONLY is replaced at most this often: a failover takes seconds, and so may be repeated."""
 
-_PASSING = ("LOADING", "MASTERDOWN", "BUSY", "ERR max number of clients")
+PASSING_REFUSALS = ("LOADING", "MASTERDOWN", "BUSY", "ERR max number of clients")
 """Beginnings of refusals that end by themselves; every other refusal of a login stands until somebody acts."""
 
 log = structlog.get_logger()
@@ -184,10 +184,11 @@ class Multiplexer:
     async def _connect(self) -> None:
         """Open a connection, log in and select the database."""
         self._lost.clear()
-        link = await self._dial(lambda: Link(self))
+        link = await self._dial(Link)
         try:
             async with asyncio.timeout(GREETING_TIMEOUT_S):
                 await self._greet(link)
+            link.serve(self)
         except BaseException:
             link.abort()
             raise
@@ -217,7 +218,7 @@ class Multiplexer:
         if why != self._why:
             log.warning("redis.unreachable", why=why)
             self._why = why
-        lasting = isinstance(problem, RedisRefused) and not problem.line.startswith(_PASSING)
+        lasting = isinstance(problem, RedisRefused) and not problem.line.startswith(PASSING_REFUSALS)
         self._refusal = problem if isinstance(problem, RedisRefused) and lasting else None
         if self._refusal is not None:
             self._refuse_all()

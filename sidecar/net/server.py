@@ -10,6 +10,7 @@ from typing import Protocol, cast
 from sidecar.commands.table import Command, Resolve
 from sidecar.metrics import Metrics
 from sidecar.net.connection import MAX_OUTPUT_BYTES, ClientConnection, FindIdentity
+from sidecar.net.held_budget import MAX_HELD_BYTES, HeldBudget
 from sidecar.net.upstream import Upstream, UpstreamOwner
 from sidecar.session.session import Limits, Session
 
@@ -49,6 +50,7 @@ class Server:
         limits: what one client may ask for.
         max_clients: more are refused as Redis refuses them.
         max_output_bytes: replies to MEM commands that may wait for a client that reads none.
+        max_held_bytes: what all clients together may hold of unfinished and waiting requests.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Server:
         limits: Limits | None = None,
         max_clients: int = MAX_CLIENTS,
         max_output_bytes: int = MAX_OUTPUT_BYTES,
+        max_held_bytes: int = MAX_HELD_BYTES,
     ) -> None:
         self._dial_redis = dial
         self._commands = commands
@@ -71,7 +74,9 @@ class Server:
         self._limits = limits or Limits()
         self._max_clients = max_clients
         self._max_output_bytes = max_output_bytes
+        self._budget = HeldBudget(max_held_bytes)
         self._connections: set[ClientConnection] = set()
+        self._closing = False
 
     async def close(self, limit_s: float) -> None:
         """End every connection, once nobody can connect any more.
@@ -82,18 +87,36 @@ class Server:
         Args:
             limit_s: for 1 and 2.
         """
+        self._closing = True
         for connection in list(self._connections):
             connection.drain()
         ended = asyncio.get_running_loop().time() + limit_s
         while self._connections and (left := ended - asyncio.get_running_loop().time()) > 0:
-            received = {connection: connection.received_from_redis for connection in self._connections}
+            seen = {connection: connection.signs_of_life for connection in self._connections}
             await self._until(lambda: not self._connections, min(SILENT_S, left))
+            if not self._connections or not await self._redis_answers():
+                continue  # a Redis that is busy lets everybody wait
             for connection in list(self._connections):
-                if connection.received_from_redis == received.get(connection):
+                if connection.signs_of_life == seen.get(connection):
                     connection.nudge()
         for connection in list(self._connections):
             connection.close()
         await self._until(lambda: not self._connections, CLOSE_LIMIT_S)
+
+    async def _redis_answers(self) -> bool:
+        """Whether Redis serves clients: one that comes now is heard behind all that others have sent before."""
+        knock = _Knock()
+        upstream: Upstream | None = None
+        try:
+            async with asyncio.timeout(SILENT_S):
+                upstream = await self._dial(knock)
+                upstream.write(b"PING\r\n")
+                return await knock.heard
+        except OSError:  # TimeoutError is one
+            return False
+        finally:
+            if upstream is not None:
+                upstream.close()
 
     async def _until(self, condition: Callable[[], bool], limit_s: float) -> None:
         for _ in range(round(limit_s / CLOSE_POLL_S)):
@@ -103,8 +126,10 @@ class Server:
 
     def accept(self) -> asyncio.Protocol:
         """Make the protocol of a client that has just connected."""
+        if self._closing:
+            return _Refusal(b"")  # its handshake was under way
         if len(self._connections) >= self._max_clients:
-            return _Refusal()
+            return _Refusal(TOO_MANY_CLIENTS)
         connection = ClientConnection(
             session=Session(
                 commands=self._commands,
@@ -116,6 +141,7 @@ class Server:
             dial=self._dial,
             identify=self._identify,
             metrics=self._metrics,
+            budget=self._budget,
             max_output_bytes=self._max_output_bytes,
             on_closed=self._connections.discard,
         )
@@ -126,12 +152,33 @@ class Server:
         return await self._dial_redis(lambda: Upstream(owner))
 
 
+class _Knock:
+    """Hears whether Redis says anything, be it an error. An `UpstreamOwner`."""
+
+    def __init__(self) -> None:
+        self.heard: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    def redis_received(self, data: bytes) -> None:
+        if not self.heard.done():
+            self.heard.set_result(True)
+
+    def redis_lost(self) -> None:
+        if not self.heard.done():
+            self.heard.set_result(False)
+
+    def redis_writable(self, writable: bool) -> None:
+        """Six bytes fit."""
+
+
 class _Refusal(asyncio.Protocol):
-    """Says that there are too many clients, and closes."""
+    """Says why it closes, and closes."""
+
+    def __init__(self, why: bytes) -> None:
+        self._why = why
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         client = cast("asyncio.Transport", transport)  # uvloop's are no subclasses of it
-        client.write(TOO_MANY_CLIENTS)
+        client.write(self._why)
         client.close()
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from sidecar.resp.inline import split_inline
 from sidecar.resp.passing import BULK, LONGEST_WATCHED_NAME, START, pass_whole
-from sidecar.resp.watched import HELD_NAMES, NAME_HINTS, REPLICATION_NAMES, WATCHED_NAMES, Hint, hint_of
+from sidecar.resp.watched import HELD_NAMES, NAME_HINTS, REPLICATION_NAMES, WATCHED_NAMES, Hint, hint_of, hint_of_name
 
 MAX_REQUEST_BYTES = 32 * 1024 * 1024
 """Most bytes of one MEM request, which is held in memory whole. A long conversation is a few megabytes."""
@@ -92,6 +92,7 @@ class RequestFramer:
         self._left = 0  # arguments after it that pass unseen
         self._dropping = False  # whether they belong to an oversized request of ours, and go nowhere
         self._collected: _Collected | None = None
+        self.finishing = False  # take what completes the request that Redis has the beginning of, and nothing more
 
     @property
     def between_requests(self) -> bool:
@@ -139,6 +140,8 @@ class RequestFramer:
             frame: Frame | None = None
             if self._skip or self._left:
                 after = self._pass_over(data, position)
+            elif self.finishing:
+                break
             elif self._collected is not None:
                 after, frame = self._collect(data, position, self._collected)
             else:
@@ -191,7 +194,7 @@ class RequestFramer:
                 return position, None, None
         self._left = count - 1
         self._skip = length + 2
-        return after, None, NAME_HINTS.get(name)
+        return after, None, hint_of_name(name, count)
 
     def _begin_oddly(self, data: bytes, position: int) -> tuple[int, Frame | None, Hint | None]:
         """Handle every start of a request but the usual one."""

@@ -6,6 +6,7 @@ module knows the words of the commands, and not what follows from them; that is 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import NamedTuple
@@ -32,6 +33,7 @@ class Hint(Enum):
     REPLIES_OFF = auto()
     REPLIES_ON = auto()
     REPLY_SKIPPED = auto()
+    BLOCKS = auto()  # BLPOP and others that may wait
     DESCRIPTION = auto()  # COMMAND: Redis's answer lacks our commands
 
 
@@ -58,6 +60,8 @@ HELD_NAMES = {
 }
 """What is larger goes on to Redis unseen, with the hint that its name gives."""
 
+_BLOCKING_NAMES = b"BLPOP BRPOP BLMOVE BRPOPLPUSH BLMPOP BZPOPMIN BZPOPMAX BZMPOP XREAD XREADGROUP WAIT WAITAOF".split()
+
 NAME_HINTS = {
     b"HELLO": Hint.PROTOCOL,
     b"AUTH": Hint.LOGIN,
@@ -66,6 +70,7 @@ NAME_HINTS = {
     b"EXEC": Hint.EXECUTED,
     b"DISCARD": Hint.DISCARDED,
     b"COMMAND": Hint.DESCRIPTION,
+    **dict.fromkeys(_BLOCKING_NAMES, Hint.BLOCKS),
 }
 
 REPLICATION_NAMES = frozenset({b"SYNC", b"PSYNC"})
@@ -73,7 +78,18 @@ REPLICATION_NAMES = frozenset({b"SYNC", b"PSYNC"})
 
 WATCHED_NAMES = HELD_NAMES.keys() | NAME_HINTS.keys() | REPLICATION_NAMES
 
+_ALONE = {Hint.RESET, Hint.TRANSACTION, Hint.EXECUTED, Hint.DISCARDED}
+"""Hints of commands that Redis refuses, and does nothing of, where words stand behind their names."""
+
+_CLIENT_NAME = re.compile(rb"[!-~]*")
+
 _REPLY_HINTS = {b"OFF": Hint.REPLIES_OFF, b"ON": Hint.REPLIES_ON, b"SKIP": Hint.REPLY_SKIPPED}
+
+
+def hint_of_name(name: bytes, count: int) -> Hint | None:
+    """Return what a request of `count` words hints at by its upper-case name."""
+    hint = NAME_HINTS.get(name)
+    return None if hint in _ALONE and count != 1 else hint
 
 
 def hint_of(words: list[bytes]) -> Hint | None:
@@ -81,11 +97,14 @@ def hint_of(words: list[bytes]) -> Hint | None:
     name = words[0].upper() if words else b""
     if name == b"CLIENT":
         return _REPLY_HINTS.get(words[2].upper()) if len(words) == 3 and words[1].upper() == b"REPLY" else None
-    return NAME_HINTS.get(name)
+    return hint_of_name(name, len(words))
 
 
 def credentials_in(words: list[bytes]) -> Credentials | None:
-    """Return the credentials in an AUTH or HELLO; None where Redis would see none."""
+    """Return the credentials in an AUTH or HELLO; None where Redis would see none.
+
+    Behind the AUTH of a HELLO may stand what Redis takes for a syntax error: before 7.2 it has logged in by then.
+    """
     name = words[0].upper()
     if name == b"AUTH" and len(words) in (2, 3):
         return Credentials(words[1] if len(words) == 3 else b"default", words[-1])
@@ -100,5 +119,21 @@ def credentials_in(words: list[bytes]) -> Credentials | None:
         elif option == b"SETNAME" and len(rest) >= 2:
             rest = rest[2:]
         else:
-            return None  # a syntax error, so nothing of it is done
+            break
     return found
+
+
+def is_plain_login(words: list[bytes]) -> bool:
+    """Whether an AUTH or HELLO with credentials does nothing but log in, so that it fails only where they are no good.
+
+    Another HELLO may be refused with good ones; a new one that we do not know counts as such.
+    """
+    if words[0].upper() == b"AUTH":
+        return True
+    options = words[2:]
+    if len(options) == 5:
+        at = 3 if options[3].upper() == b"SETNAME" else 0
+        if options[at].upper() != b"SETNAME" or not _CLIENT_NAME.fullmatch(options[at + 1]):
+            return False
+        del options[at : at + 2]
+    return words[1] in (b"2", b"3") and len(options) == 3 and options[0].upper() == b"AUTH"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sidecar.commands.table import Command
 from sidecar.memory.requests import AppendRequest, Request
 from sidecar.resp import replies
+from sidecar.resp.requests import Forward, Frame, Own
 from sidecar.resp.watched import Credentials
 
 
@@ -79,3 +80,10 @@ class Ticket:
         """Answer with an error line."""
         self.outcome = line.split(" ", 1)[0]
         self.reply = replies.error(line)
+
+
+def size_of(frame: Frame) -> int:
+    """Return the bytes that a frame keeps while it waits or runs."""
+    if isinstance(frame, Forward):
+        return len(frame.data)
+    return sum(map(len, frame.arguments)) if isinstance(frame, Own) else 0

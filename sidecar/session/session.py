@@ -35,14 +35,14 @@ from dataclasses import dataclass
 
 from sidecar.commands.merging import merge
 from sidecar.commands.table import Command, Resolve
-from sidecar.errors import INTERNAL_ERROR, BadMessage, ReplyableError
+from sidecar.errors import INTERNAL_ERROR, BadMessage, NotIdentified, ReplyableError
 from sidecar.memory.requests import Request
 from sidecar.resp import replies
 from sidecar.resp.fence import Fence, Turn
 from sidecar.resp.pushes import PushBoundary
 from sidecar.resp.requests import MAX_REQUEST_BYTES, Forward, Oversized, Own, RequestFramer
 from sidecar.resp.watched import Hint
-from sidecar.session.actions import Action, CloseClient, CloseRedis, Identify, Run, Ticket, ToClient, ToRedis
+from sidecar.session.actions import Action, CloseClient, CloseRedis, Identify, Run, Ticket, ToClient, ToRedis, size_of
 from sidecar.session.state import ConnectionState, Need
 
 MAX_PENDING_COMMANDS = 1_024
@@ -121,6 +121,11 @@ class Session:
             or (self._draining and self._framer.between_requests)
         )
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of requests that are kept here: unfinished, waiting, or run as MEM commands."""
+        return self._framer.held_bytes + self._pending_bytes
+
     def hold(self, held: bool) -> list[Action]:
         """Start no further MEM command while `held`: its reply would only add to what the client does not read."""
         if held == self._held:
@@ -170,7 +175,7 @@ class Session:
             if isinstance(frame, Forward) and not blocked and (frame.hint is None or self._may_pass(frame)):
                 self._forward(frame)
                 continue
-            self._pending_bytes += _size(frame)
+            self._pending_bytes += size_of(frame)
             self._waiting.append(frame)
         return self._advance()
 
@@ -196,7 +201,8 @@ class Session:
         """Take the outcome of an `Identify`: None, or why MEM commands cannot run as the client's user."""
         self._now = now
         self._identifying = False
-        self._state.identified(None if problem is None else problem.reply())
+        line = None if problem is None else problem.reply()
+        self._state.identified(line, lasts=isinstance(problem, NotIdentified))
         return self._advance()
 
     def completed(self, ticket: Ticket, result: object, now: float) -> list[Action]:
@@ -229,13 +235,14 @@ class Session:
         A request whose first part Redis has got is taken to its end.
         """
         self._draining = True
+        self._framer.finishing = True
         return self._advance()
 
     # ---- what happens to the queue ----
 
     def _advance(self) -> list[Action]:
         self._advance_queue()
-        if self._client_gone and self._fence is not None and not self._redis_gone:
+        if self._client_gone and not self._redis_gone:
             self._abandon()
         if self._fence is None and self.idle:
             if self._client_gone or self._redis_gone:
@@ -245,17 +252,16 @@ class Session:
         return self._take()
 
     def _abandon(self) -> None:
-        """End the upstream already behind the last fence of a client that has left, if nothing has to follow it.
+        """End the upstream behind the fence of a client that has left a BLPOP, say, if nothing has to follow the fence.
 
-        If the client waits in a BLPOP, Redis then drops it at once, and with it what stands behind, as it would have
-        done for the client itself; otherwise the fence still comes back.
+        Redis then drops it at once, with what stands behind. Otherwise not: Redis drops replies too, and the fence's.
         """
-        if not any(isinstance(frame, Forward) for frame in self._waiting) and not self._fence_again():
+        state, fence = self._state, self._fence
+        last = (
+            fence is not None and (fence.asks or state.asked) and not any(isinstance(f, Forward) for f in self._waiting)
+        )
+        if state.perhaps_blocked and last:
             self._close(CloseRedis())
-
-    def _fence_again(self) -> bool:
-        """Whether a further fence may have to follow the one that is under way."""
-        return not self._state.asked and self._fence is not None and not self._fence.asks
 
     def _close(self, closing: CloseRedis | CloseClient) -> None:
         if closing != self._closing:
@@ -325,20 +331,20 @@ class Session:
 
         CLIENT REPLY OFF may not, because no fence would come back afterwards: a client that has not logged in could ask
         for silence, be refused, and be taken for silent. COMMAND may not, because its answer must be told from others.
-        In a transaction a fence would make EXEC fail, so there both pass.
+        In a transaction a fence would make EXEC fail, so there both pass; behind a SKIP it would be what is skipped.
         """
         state = self._state
         if frame.hint is Hint.REPLIES_OFF:
             return state.replies_off or state.perhaps_in_transaction or state.need_before_silence() is None
         if frame.hint is Hint.DESCRIPTION:
-            return state.replies_off or state.perhaps_in_transaction or state.need_before_silence() is None
+            return state.unanswered or state.perhaps_in_transaction or state.need_before_silence() is None
         return True
 
     def _forward(self, frame: Forward) -> None:
         state = self._state
-        if state.turn is not None:
-            self._to_client(self._pushes.release())
-        described = frame.hint is Hint.DESCRIPTION and state.turn is Turn.RUN and not state.replies_off
+        half = b"" if state.turn is None else self._pushes.release()
+        self._to_client(half)  # of a push: its rest would be taken for the beginning of an answer to COMMAND
+        described = frame.hint is Hint.DESCRIPTION and state.turn is Turn.RUN and not state.replies_off and not half
         state.forwarded(frame)
         self._actions.append(ToRedis(frame.data))
         if described and frame.words is not None:
@@ -396,7 +402,7 @@ class Session:
             except ReplyableError as problem:
                 refusal = problem.reply()
         self._state.command_started()
-        ticket = Ticket(command, request, self._now, size=_size(frame), silent=silent)
+        ticket = Ticket(command, request, self._now, size=size_of(frame), silent=silent)
         if refusal is not None:
             ticket.refuse(refusal)
         return ticket
@@ -426,12 +432,6 @@ class Session:
             self._pending_bytes -= ticket.size
             if not ticket.silent:
                 self._to_client(ticket.reply or b"")
-
-
-def _size(frame: Forward | Own | Oversized) -> int:
-    if isinstance(frame, Forward):
-        return len(frame.data)
-    return sum(map(len, frame.arguments)) if isinstance(frame, Own) else 0
 
 
 class _Description:

@@ -17,7 +17,7 @@ from enum import Enum, auto
 
 from sidecar.resp.fence import Fence, Passed, Turn
 from sidecar.resp.requests import Forward
-from sidecar.resp.watched import Credentials, Hint, credentials_in
+from sidecar.resp.watched import Credentials, Hint, credentials_in, is_plain_login
 
 MAX_CANDIDATES = 4
 """Logins of one connection that are remembered. Pools that pass a connection from user to user log in at each turn."""
@@ -41,9 +41,12 @@ class ConnectionState:
         self.protocol = 2
         self.replies_off = False
         self.perhaps_in_transaction = False
+        self.perhaps_blocked = False  # a BLPOP, say, is among what the fence waits for
         self.user: bytes | None = None
-        self.candidates: tuple[Credentials | None, ...] = (None,)
-        self.problem: str | None = None  # why there is no identity, until something else is forwarded
+        self.problem: str | None = None  # why there is no identity
+        self._problem_lasts = False  # until something else is forwarded; otherwise each command asks anew
+        self._logins: tuple[Credentials | None, ...] = (None,)
+        self._login_doubtful = False
         self.asked = True  # HELLO and WHOAMI would tell nothing new; a new connection speaks RESP2
         self._identified = False
         self._reply_skipped = False
@@ -54,6 +57,19 @@ class ConnectionState:
         """Whether forwarding one more request, if it hints at nothing, changes nothing here."""
         return self.turn is None and not self._reply_skipped and self.problem is None and not self.untouched
 
+    @property
+    def candidates(self) -> tuple[Credentials | None, ...]:
+        """What the client logged in with, newest first; None stands for no login.
+
+        Nothing where one may have failed with good credentials, or was not seen, and Redis does not name the user.
+        """
+        return () if self._login_doubtful and self.user is None else self._logins
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether the next request gets no reply. A fence before it would be skipped in its place."""
+        return self.replies_off or self._reply_skipped
+
     def forwarded(self, frame: Forward) -> None:
         """Note what the command that goes to Redis may change."""
         turn, hint = self.turn, frame.hint
@@ -63,6 +79,8 @@ class ConnectionState:
         self._reply_skipped = hint is Hint.REPLY_SKIPPED
         if hint is None:
             return
+        if hint is Hint.BLOCKS:
+            self.perhaps_blocked = True
         if hint in (Hint.PROTOCOL, Hint.LOGIN, Hint.RESET):
             self._may_be_another(frame)
         if hint in (Hint.REPLIES_ON, Hint.RESET):
@@ -86,9 +104,13 @@ class ConnectionState:
             return  # HELLO without AUTH: only the protocol
         self.user = None
         self._identified = False
+        if frame.hint is Hint.RESET:
+            self._login_doubtful = False
+        elif frame.words is None or (login and (self.perhaps_in_transaction or not is_plain_login(frame.words))):
+            self._login_doubtful = True
         if login is not None or frame.hint is Hint.RESET:
-            others = (earlier for earlier in self.candidates if earlier != login)
-            self.candidates = (login, *others)[:MAX_CANDIDATES]
+            others = (earlier for earlier in self._logins if earlier != login)
+            self._logins = (login, *others)[:MAX_CANDIDATES]
 
     def need(self) -> Need | None:
         """Return what is to be asked before a MEM command; None: nothing, it may start (or be refused) now."""
@@ -110,6 +132,7 @@ class ConnectionState:
     def fence_passed(self, fence: Fence, passed: Passed) -> None:
         """Take what a fence told."""
         self.turn = passed.turn
+        self.perhaps_blocked = False
         self.refusal = passed.refusal
         if passed.turn is Turn.SILENT and not self._reply_skipped:
             self.turn = Turn.ANSWERED
@@ -121,16 +144,24 @@ class ConnectionState:
         if fence.asks:
             # A server without HELLO tells nothing: then the client's own HELLO failed too, and nothing has changed.
             self.protocol = passed.protocol or self.protocol
+            # MEM commands may have run before it could be asked, as whom the client's newest good credentials name.
+            self._identified = self._identified and passed.user == self.user
             self.user = passed.user
             self.asked = True
 
-    def identified(self, problem: str | None) -> None:
-        """Note that MEM commands run as the client's user now, or the error line that says why they cannot."""
+    def identified(self, problem: str | None, *, lasts: bool = False) -> None:
+        """Note that MEM commands run as the client's user now, or the error line that says why they cannot.
+
+        `lasts`: the answer would be the same until the client forwards something else.
+        """
         self._identified = problem is None
         self.problem = problem
+        self._problem_lasts = lasts
 
     def command_started(self) -> None:
-        """Note that a MEM command has used its turn, where the turn was for one only."""
+        """Note that a MEM command has used its turn, where the turn was for one only, and taken its problem."""
+        if not self._problem_lasts:
+            self.problem = None
         if self.turn is Turn.SILENT:
             self.turn = Turn.RUN
         elif self.turn is Turn.ANSWERED:

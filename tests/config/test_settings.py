@@ -48,6 +48,7 @@ DEFAULTS: dict[str, Any] = {
     "max_request_messages": 16_384,
     "max_pending_commands": 1024,
     "max_output_bytes": 268_435_456,
+    "max_held_bytes": 268_435_456,
     "log_level": "info",
 }
 
@@ -73,6 +74,7 @@ OTHER: dict[str, str] = {
     "max_request_messages": "1",
     "max_pending_commands": "1",
     "max_output_bytes": "65536",
+    "max_held_bytes": "33554432",
     "log_level": "debug",
 }
 
@@ -169,6 +171,9 @@ WRONG: list[tuple[str, str, str]] = [
     ("max_pending_commands", "1000001", "Input should be less than or equal to 1000000"),
     ("max_output_bytes", "65535", "Input should be greater than or equal to 65536"),
     ("max_output_bytes", "17179869185", "Input should be less than or equal to 17179869184"),
+    ("max_held_bytes", "33554431",
+     "there must be room for one request of MEMSIDECAR_MAX_REQUEST_BYTES; set at least 33554432"),
+    ("max_held_bytes", "1099511627777", "Input should be less than or equal to 1099511627776"),
     ("log_level", "loud", "Input should be 'debug', 'info', 'warning' or 'error'"),
 ]  # fmt: skip
 
@@ -181,6 +186,17 @@ def test_each_mistake(monkeypatch: pytest.MonkeyPatch, name: str, value: str, te
     monkeypatch.setenv(f"MEMSIDECAR_{name.upper()}", value)
     (line,) = problems()
     assert line.startswith(f"MEMSIDECAR_{name.upper()}: {text}")
+
+
+def test_a_request_has_to_fit_into_what_may_be_held() -> None:
+    """A request may not be allowed to be larger than what all clients together may hold, even by default."""
+    (line,) = problems(max_request_bytes="268435457")
+    assert line == (
+        "MEMSIDECAR_MAX_HELD_BYTES: there must be room for one request of MEMSIDECAR_MAX_REQUEST_BYTES; "
+        "set at least 268435457"
+    )
+    settings, _ = load_settings(max_request_bytes="2000", max_held_bytes="2000")
+    assert settings.max_held_bytes == 2000
 
 
 def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

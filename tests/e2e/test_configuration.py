@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -105,3 +107,28 @@ async def test_one_client_too_many(redis_url: str, sidecar_process: StartSidecar
     second = await eventually(admitted, why="the place that was left is not given away")
     assert second is not None
     second.close()
+
+
+async def test_half_requests_of_all_clients(redis_url: str, sidecar_process: StartSidecar) -> None:
+    """Above `max_held_bytes` of half requests, the client with most of them is disconnected; others are served."""
+    settings = {"MEMSIDECAR_MAX_REQUEST_BYTES": "700000", "MEMSIDECAR_MAX_HELD_BYTES": "700000"}
+    sidecar = sidecar_process(redis_url=redis_url, settings=settings)
+    text = b"word " * 120_000
+    request = b"*2\r\n$8\r\nMEMCOUNT\r\n$%d\r\n%b\r\n" % (len(text), text)
+    greedy_reader, greedy = await asyncio.open_connection("127.0.0.1", sidecar.port)
+    modest_reader, modest = await asyncio.open_connection("127.0.0.1", sidecar.port)
+    greedy.write(request[:-1])
+    modest.write(request[:150_000])
+    with contextlib.suppress(ConnectionError):
+        assert await asyncio.wait_for(greedy_reader.read(), 20) == b""
+    modest.write(request[150_000:])
+    assert await asyncio.wait_for(modest_reader.readline(), 20) == b"*1\r\n"
+    assert await modest_reader.readline() == b":120001\r\n"
+    modest.close()
+    assert "\nmemsidecar_clients_over_held_limit_total 1.0\n" in await asyncio.to_thread(fetch, sidecar.metrics_url)
+    assert any("client.held_limit" in line for line in sidecar.tail())
+
+
+def fetch(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=10) as page:
+        return str(page.read(), "utf-8")

@@ -19,6 +19,7 @@ from sidecar.metrics import Metrics
 from sidecar.net.connection import MAX_OUTPUT_BYTES, Identity
 from sidecar.net.dialer import Dialer
 from sidecar.net.endpoint import RedisEndpoint
+from sidecar.net.held_budget import MAX_HELD_BYTES
 from sidecar.net.listener import Listener
 from sidecar.net.server import MAX_CLIENTS, Server
 from sidecar.resp.watched import Credentials
@@ -115,6 +116,7 @@ class Fronts:
         *,
         max_clients: int = MAX_CLIENTS,
         max_output_bytes: int = MAX_OUTPUT_BYTES,
+        max_held_bytes: int = MAX_HELD_BYTES,
         at_once: bool = True,
     ) -> Front:
         metrics, executed = Metrics(), Executed(at_once)
@@ -126,6 +128,7 @@ class Fronts:
             metrics=metrics,
             max_clients=max_clients,
             max_output_bytes=max_output_bytes,
+            max_held_bytes=max_held_bytes,
         )
         listener = Listener(server.accept, address="127.0.0.1:0")
         self._servers.append((server, listener))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sidecar.tokens.cuts import blank_runs, slices
+from sidecar.tokens.cuts import _AT_ONCE_CHARS, SLICE_CHARS, blank_runs, slices
 from sidecar.tokens.vocabulary import ENCODINGS, load_encoding
 from tests.tokens.texts import HOSTILE_TEXT, TEXTS
 
@@ -53,6 +53,24 @@ def test_slices_are_not_too_short(text: str, size: int) -> None:
 def test_where_texts_are_cut(text: str, size: int, parts: list[str]) -> None:
     """A text is cut at the first end of a word that makes the slice long enough, and nowhere else."""
     assert list(slices(text, size)) == parts
+
+
+@pytest.mark.parametrize("before", range(-3, 4))
+def test_far_ends_of_words_are_found(before: int) -> None:
+    """The first end of a word is found however far it is, also where one search ends and the next one begins."""
+    long = "-" * (SLICE_CHARS + _AT_ONCE_CHARS + before)
+    assert list(slices(long + "a b")) == [long + "a", " b"]
+    assert list(slices(long + "a")) == [long + "a"]
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1, 2 * _AT_ONCE_CHARS])
+@pytest.mark.parametrize("before", ["", "a", "a \u3002", " " * 4 + "a" * 3])
+def test_runs_longer_than_one_look(before: str, more: int) -> None:
+    """A run is taken out whole where it is longer than what is looked at at once, wherever it begins."""
+    run = "\t " * ((_AT_ONCE_CHARS + more) // 2)
+    for limit in (5, 1000):
+        parts = list(blank_runs(before + run + "b", last_is_split=True, limit=limit))
+        assert parts == [*([(before, False)] if before else []), (run[:-1], True), (" b", False)]
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)

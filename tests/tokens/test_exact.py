@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import time
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from hypothesis import given, settings
 
@@ -36,6 +41,7 @@ def test_it_counts_what_tiktoken_encodes(encoding: str, text: str) -> None:
         " " * (BLANK_RUN_CHARS + 1) + "x",
         "x\n" + "\t" * (BLANK_RUN_CHARS + 7) + "\u00e9 y",
         "x\n" + "\t" * (BLANK_RUN_CHARS + 7),
+        "a<|endoftext|> <|endofprompt|>" * 5000,
     ],
     ids=[
         "english",
@@ -47,6 +53,7 @@ def test_it_counts_what_tiktoken_encodes(encoding: str, text: str) -> None:
         "blanks",
         "tabs",
         "tabs at the end",
+        "special tokens",
     ],
 )
 def test_large_texts(encoding: str, text: str) -> None:
@@ -64,6 +71,35 @@ def test_large_texts(encoding: str, text: str) -> None:
 def test_a_million_blanks_are_counted(encoding: str, text: str) -> None:
     """A run of blanks on which tiktoken's own encode panics has the count that gigatoken finds."""
     assert TiktokenCounter(encoding).count(text) == len(gigatoken_alone(encoding)(text))
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_blanks_do_not_stop_other_threads(encoding: str) -> None:
+    """While megabytes of blanks are counted, other threads go on: none waits for most of the time that it takes."""
+    counter, ended = TiktokenCounter(encoding), threading.Event()
+    waited = 0.0
+    with ThreadPoolExecutor(1) as pool:
+        begun = last = time.perf_counter()
+        counted = pool.submit(counter.count, " " * (3 * MILLION) + "x")
+        counted.add_done_callback(lambda _: ended.set())
+        while not ended.wait(0.001):
+            now = time.perf_counter()
+            waited, last = max(waited, now - last), now
+        took = time.perf_counter() - begun
+    assert counted.result() == 3 * MILLION // 128 + 2
+    assert max(waited, time.perf_counter() - last) < took / 2
+
+
+def test_no_list_is_made_of_millions_of_tokens() -> None:
+    """Counting takes no Python object per token, which would all be made without letting go of the interpreter."""
+    text = "z" + "\u0310\u0353" * (MILLION // 2)
+    counter = TiktokenCounter("o200k_base")
+    tracemalloc.start()
+    try:
+        assert counter.count(text) == 2 * MILLION + 1
+        assert tracemalloc.get_traced_memory()[1] < 4 * len(text.encode())
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("text", ["\ud800", "a\udc00", "\ude00\ud83d", "x" * 2 * SLICE_CHARS + "\udfff"])
