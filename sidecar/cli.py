@@ -39,6 +39,10 @@ def main() -> NoReturn:
         code = EXIT_CONFIGURATION
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 1
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
@@ -171,11 +175,15 @@ def dev(**options: Any) -> None:
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
-    """Run a process's main coroutine on uvloop."""
+    """Run a process's main coroutine on uvloop, and leave with code 0 when it has ended."""
     import uvloop
 
+    async def to_the_end() -> None:
+        await work
+        _leave(0)  # the loop's own end would wait for threads that count tokens for clients that have gone
+
     try:
-        uvloop.run(work)
+        uvloop.run(to_the_end())
     except* ConfigurationError as wrong:
         problems = [problem for each in _leaves(wrong) for problem in each.problems]
         raise ConfigurationError(problems) from None

@@ -338,6 +338,19 @@ async def test_while_redis_hangs(start_redis: StartRedis, sidecar_process: Start
     assert not sidecar.has_printed("Traceback")
 
 
+async def test_while_a_text_is_counted(start_redis: StartRedis, sidecar_process: StartSidecar) -> None:
+    """A text whose tokens take half a minute to count does not keep the process beyond its limit."""
+    sidecar = sidecar_process(redis_url=start_redis().url, settings={"MEMSIDECAR_SHUTDOWN_TIMEOUT_S": "0.5"})
+    _, writer = await asyncio.open_connection("127.0.0.1", sidecar.port)
+    writer.write(request("MEMCOUNT", "a" * (31 * 1024 * 1024)))
+    await writer.drain()
+    async with redis.asyncio.Redis(port=sidecar.port) as other:
+        await eventually(other.ping)
+    sidecar.terminate()
+    assert await asyncio.to_thread(sidecar.wait, LIMIT_S) == 0
+    writer.close()
+
+
 async def test_sighup_leaves_connections_alone(
     redis_url: str, redis_client: redis.asyncio.Redis, sidecar_process: StartSidecar
 ) -> None:

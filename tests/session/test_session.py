@@ -258,7 +258,7 @@ class TestEnds:
         assert client.tickets == []
 
     def test_the_client_leaves_behind_a_long_reply(self, client: Client) -> None:
-        """Where nothing blocks, Redis is not told before the fence is back: it would drop the fence with the replies."""
+        """Where nothing blocks, Redis is not told before the fence is back, which it would drop with the replies."""
         client.sends("GET large", "MEMCLEAR a")
         assert client.leaves() == []
         assert client.redis(b"$5\r\nlarge\r\n" + passed(1)) == [b"<$5\r\nlarge\r\n", "run MEMCLEAR"]
