@@ -19,7 +19,7 @@ import redis
 from sidecar.dev.ports import LOOPBACK, free_port, is_free
 from sidecar.dev.problems import ChildFailed
 from sidecar.dev.processes import ChildProcess
-from tests.support.children import Children, alive
+from tests.support.children import Children, alive, freeze
 from tests.support.waiting import eventually
 
 STARTED = "Ctrl-C stops everything."
@@ -167,7 +167,7 @@ async def test_a_second_ctrl_c_kills(children: Children, tmp_path: Path) -> None
     """When a program does not stop, a second Ctrl-C ends everything at once, with the exit code of shells."""
     dev = children.add(Dev(tmp_path, "--engine", "local"))
     programs = dev.programs()
-    os.kill(programs["sidecar"], signal.SIGSTOP)
+    await freeze(programs["sidecar"])
     dev.interrupt()
     await eventually(lambda: dev.has_printed("Stopping sidecar, redis"), why="the first Ctrl-C was not heard")
     dev.interrupt()

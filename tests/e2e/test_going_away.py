@@ -23,7 +23,7 @@ from sidecar.dev.ports import free_port
 from sidecar.dev.servers import SidecarProcess
 from tests.e2e.agents import stored
 from tests.support.certificates import Authority
-from tests.support.children import StartRedis, StartSidecar
+from tests.support.children import StartRedis, StartSidecar, freeze
 from tests.support.waiting import eventually
 
 LIMIT_S = 10.0
@@ -327,7 +327,7 @@ async def test_while_redis_hangs(start_redis: StartRedis, sidecar_process: Start
         writer.write(sent)
         assert await reader.readline()
         ends.append(writer)
-    os.kill(server.pid, signal.SIGSTOP)
+    await freeze(server.pid)
     try:
         for writer in ends:
             writer.write(request("MEMAPPEND", "k", "user", "more") + request("GET", "k"))

@@ -19,7 +19,7 @@ from sidecar.dev.servers import RedisServer
 from sidecar.errors import ConfigurationError
 from sidecar.net.gate import CLIENT_NAME, Gate
 from sidecar.net.listener import Listener
-from tests.support.children import Children, StartRedis
+from tests.support.children import Children, StartRedis, freeze
 from tests.support.clusters import cluster_port, start_cluster
 from tests.support.waiting import eventually
 
@@ -205,7 +205,7 @@ class TestReachable:
         server = start_redis()
         first = start(server.port)
         await first.first()
-        os.kill(server.pid, signal.SIGSTOP)
+        await freeze(server.pid)
         second = start(server.port)
         await first.dialled(2)
         assert await first.served()
@@ -370,7 +370,7 @@ class TestCluster:
         site = start(server.port)
         with pytest.raises(ConfigurationError, match="cluster mode"):
             await site.first()
-        os.kill(server.pid, signal.SIGSTOP)
+        await freeze(server.pid)
         await site.dialled(3)
         assert not site.gate.up
         os.kill(server.pid, signal.SIGCONT)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,7 @@ from sidecar.net.redis_tls import RedisTls
 from sidecar.net.role import ROLE_LIMIT_S, role_of
 from tests.net.securing import listening
 from tests.support.certificates import Authority
-from tests.support.children import StartRedis
+from tests.support.children import StartRedis, freeze
 from tests.support.tls_relay import tls_relay
 from tests.support.waiting import eventually
 
@@ -63,7 +61,7 @@ async def test_too_many_clients(start_redis: StartRedis) -> None:
 async def test_no_answer(start_redis: StartRedis) -> None:
     """A Redis that is gone, hangs or closes the connection has no role; the text names it."""
     server = start_redis()
-    os.kill(server.pid, signal.SIGSTOP)
+    await freeze(server.pid)
     with pytest.raises(TimeoutError, match=f"^{at(server)}: it did not tell its role within {ROLE_LIMIT_S:g} s$"):
         await role_of(at(server))
     server.kill()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,7 +19,7 @@ from sidecar.net.role import role_of
 from sidecar.net.sentinel import SENTINEL_LIMIT_S, MasterSearch, Sentinels
 from tests.net.securing import listening
 from tests.support.certificates import Authority
-from tests.support.children import Children
+from tests.support.children import Children, freeze
 from tests.support.sentinels import MASTER, SentinelServer, StartSentinels
 from tests.support.tls_relay import tls_relay
 from tests.support.waiting import eventually
@@ -91,7 +89,7 @@ async def test_a_sentinel_that_hangs(start: StartSentinels) -> None:
     """One that does not answer costs its limit once; then another is asked first."""
     knows, hangs = start.one({MASTER: 7001}), start.one({MASTER: 7002})
     loop = asyncio.get_running_loop()
-    os.kill(hangs.pid, signal.SIGSTOP)
+    await freeze(hangs.pid)
     async with asking(at(hangs), at(knows)) as sentinels:
         for longest in (SENTINEL_LIMIT_S * 3, SENTINEL_LIMIT_S / 2):
             began = loop.time()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import TypeVar
@@ -10,6 +12,7 @@ from typing import TypeVar
 from sidecar.dev.ports import free_port
 from sidecar.dev.processes import ChildProcess
 from sidecar.dev.servers import RedisServer, SidecarProcess, TemporalServer, WorkerProcess
+from tests.support.waiting import eventually
 
 Child = TypeVar("Child", bound=ChildProcess)
 
@@ -28,6 +31,19 @@ def alive(pid: int) -> bool:
         return False
     # The name may hold spaces and brackets; the state is the first field after it.
     return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+async def freeze(pid: int) -> None:
+    """Stop a process where it is, and return once it stands: until then it may still answer. SIGCONT wakes it."""
+    os.kill(pid, signal.SIGSTOP)
+
+    def stands() -> bool:
+        if sys.platform != "linux":
+            shown = subprocess.run(["ps", "-o", "state=", "-p", str(pid)], capture_output=True, text=True, check=True)
+            return shown.stdout.strip().startswith("T")
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+    await eventually(stands)
 
 
 class Children:

@@ -23,7 +23,7 @@ from sidecar.memory.message import StoredMessage
 from sidecar.memory.ports import FlushOrder, FlushOutcome
 from sidecar.temporal.starter import TemporalEngine, TemporalHandle
 from tests.flush.memories import SUMMED, LiveMemory, talk
-from tests.support.children import Children
+from tests.support.children import Children, freeze
 from tests.support.waiting import eventually
 from tests.temporal.conftest import StartWorker, TurnedSummariser
 from tests.temporal.worker_program import HELD, WorkerProgram
@@ -235,7 +235,7 @@ async def test_a_worker_freezes(
     frozen = start_program("summarise")
     handle = await engine.start(order(memory))
     await held(memory.redis)
-    os.kill(frozen.pid, signal.SIGSTOP)
+    await freeze(frozen.pid)
     start_program(None)
     outcome = await handle.outcome()
     os.kill(frozen.pid, signal.SIGCONT)

@@ -17,7 +17,7 @@ from sidecar.errors import EngineUnavailable
 from sidecar.flush.ticket import Begun
 from sidecar.memory.ports import FlushEngine, FlushOrder
 from sidecar.temporal.starter import CALL_SECONDS, TemporalEngine
-from tests.support.children import StartTemporal
+from tests.support.children import StartTemporal, freeze
 from tests.support.waiting import eventually
 from tests.temporal.conftest import StartWorker
 from tests.temporal.scripted import ScriptedSteps
@@ -181,7 +181,7 @@ async def test_a_server_that_hangs(start_temporal: StartTemporal) -> None:
     server = start_temporal()
     connected = TemporalEngine(address=server.address, call_seconds=0.3)
     await connected.start(ORDER)
-    os.kill(server.pid, signal.SIGSTOP)
+    await freeze(server.pid)
     try:
         for engine in (connected, TemporalEngine(address=server.address, call_seconds=0.3)):
             began = time.monotonic()
@@ -202,7 +202,7 @@ async def test_a_server_that_hangs_while_somebody_waits(start_temporal: StartTem
     handle = await engine.start(ORDER)
     waiting = asyncio.create_task(handle.outcome())
     await eventually(engine.healthy)
-    os.kill(server.pid, signal.SIGSTOP)
+    await freeze(server.pid)
     try:
         with pytest.raises(EngineUnavailable):
             async with asyncio.timeout(VANISHED_SECONDS):
