@@ -246,8 +246,12 @@ class ClientConnection(asyncio.Protocol):
                     self._metrics.client_bytes_out += len(data)
                     self._client.write(data)
             case ToRedis(data):
+                # In one write, as they came from the client: some servers answer differently where they come apart.
+                parts = [data]
+                while self._todo and isinstance(self._todo[0], ToRedis):
+                    parts.append(cast("ToRedis", self._todo.popleft()).data)
                 if self._upstream is not None:
-                    self._upstream.write(data)
+                    self._upstream.write(b"".join(parts) if len(parts) > 1 else data)
             case Run(ticket):
                 assert ticket.request is not None
                 assert self._identity is not None
