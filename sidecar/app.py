@@ -148,17 +148,7 @@ class _Sidecar:
             counter=self._counter,
             encodings=encodings,
         )
-        self._server = Server(
-            dial=self._dial_for_client,
-            commands=COMMANDS,
-            resolve=Addressing(definitions.by_id, space, strict=definitions.strict).resolve,
-            identify=self._identities.identify,
-            metrics=self._metrics,
-            limits=Limits(settings.max_request_bytes, settings.max_pending_commands),
-            max_clients=settings.max_clients,
-            max_output_bytes=settings.max_output_bytes,
-            max_held_bytes=settings.max_held_bytes,
-        )
+        self._server = self._make_server(space)
         self._client_tls = _client_tls(settings)
         self._listener = Listener(
             self._server.accept,
@@ -243,6 +233,20 @@ class _Sidecar:
         except OSError:
             self._gate.look()
             raise
+
+    def _make_server(self, space: KeySpace) -> Server:
+        settings, definitions = self._settings, self._definitions
+        return Server(
+            dial=self._dial_for_client,
+            commands=COMMANDS,
+            resolve=Addressing(definitions.by_id, space, strict=definitions.strict).resolve,
+            identify=self._identities.identify,
+            metrics=self._metrics,
+            limits=Limits(settings.max_request_bytes, settings.max_pending_commands),
+            max_clients=settings.max_clients,
+            max_output_bytes=settings.max_output_bytes,
+            max_held_bytes=settings.max_held_bytes,
+        )
 
     # ---- one user of Redis ----
 

@@ -114,11 +114,6 @@ class ClientConnection(asyncio.Protocol):
         self._performing = False
         self._abandoned: asyncio.TimerHandle | None = None
 
-    @property
-    def busy(self) -> bool:
-        """Whether MEM commands of this client wait or run."""
-        return not self._session.idle
-
     # ---- the client's socket ----
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -43,6 +43,7 @@ from sidecar.resp.pushes import PushBoundary
 from sidecar.resp.requests import MAX_REQUEST_BYTES, Forward, Oversized, Own, RequestFramer
 from sidecar.resp.watched import Hint
 from sidecar.session.actions import Action, CloseClient, CloseRedis, Identify, Run, Ticket, ToClient, ToRedis, size_of
+from sidecar.session.description import Description
 from sidecar.session.state import ConnectionState, Need
 
 MAX_PENDING_COMMANDS = 1_024
@@ -50,9 +51,6 @@ MAX_PENDING_COMMANDS = 1_024
 
 MAX_RUNNING_COMMANDS = 128
 """Most MEM commands of one client that run at once: bounds the replies that are made for a client that reads none."""
-
-MAX_DESCRIPTION_BYTES = 8 * 1024 * 1024
-"""Longest answer to COMMAND that our commands are put into; Redis's own has 0.3 MB."""
 
 MAX_PENDING_BYTES = 4 * 1024 * 1024
 """Most bytes of one client's commands that may wait, or run as MEM commands; more stay in the socket."""
@@ -103,7 +101,7 @@ class Session:
         self._state = ConnectionState()
         self._fence: Fence | None = None
         self._identifying = False
-        self._described: _Description | None = None  # the COMMAND whose answer comes before the fence
+        self._described: Description | None = None  # the COMMAND whose answer comes before the fence
         self._pushes = PushBoundary()
         self._client_gone = False
         self._redis_gone = False
@@ -348,7 +346,7 @@ class Session:
         state.forwarded(frame)
         self._actions.append(ToRedis(frame.data))
         if described and frame.words is not None:
-            self._described = _Description(frame.words)
+            self._described = Description(frame.words)
             self._send_fence()
 
     def _send_fence(self, *, ask: bool = False) -> None:
@@ -432,18 +430,3 @@ class Session:
             self._pending_bytes -= ticket.size
             if not ticket.silent:
                 self._to_client(ticket.reply or b"")
-
-
-class _Description:
-    """One COMMAND that was forwarded, and what has come of its answer."""
-
-    def __init__(self, words: list[bytes]) -> None:
-        self.words = words
-        self.answer = bytearray()
-
-    def too_long(self, data: bytes) -> bool:
-        """Keep more of the answer; True, and nothing kept, where it passes `MAX_DESCRIPTION_BYTES`."""
-        if len(self.answer) + len(data) > MAX_DESCRIPTION_BYTES:
-            return True
-        self.answer += data
-        return False

@@ -10,7 +10,7 @@ import pytest
 from sidecar.commands.merging import merge
 from sidecar.commands.table import COMMANDS
 from sidecar.resp.watched import MAX_DESCRIBED_NAMES, MAX_REPLY_WORD_BYTES
-from sidecar.session import session as module
+from sidecar.session import description as module
 from tests.support.transcripts import NOPERM, Client, Step, command, fence, passed
 
 OURS = len(COMMANDS)
@@ -19,16 +19,6 @@ MERGED = b":%d\r\n" % (240 + OURS)
 PUSH = b">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$2\r\nhi\r\n"
 SUBSCRIBED = b">3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"
 HELLO_3 = b"%1\r\n$5\r\nproto\r\n:3\r\n"
-
-
-@pytest.fixture
-def client() -> Client:
-    return Client()
-
-
-@pytest.fixture
-def ready() -> Client:
-    return Client().ready()
 
 
 def received(steps: list[Step]) -> bytes:

@@ -12,16 +12,6 @@ CLOSED = ["close client", "close redis"]
 HEALTH = HealthReport(True, 1.5, "local", True, 0, 0.0, {})
 
 
-@pytest.fixture
-def client() -> Client:
-    return Client()
-
-
-@pytest.fixture
-def ready() -> Client:
-    return Client().ready()
-
-
 class TestAtOnce:
     def test_a_client_that_said_nothing(self, client: Client) -> None:
         """Redis is not asked about a connection on which nothing was ever sent."""

@@ -1,4 +1,4 @@
-"""The session, as transcripts: what comes in, and what it wants done, in order. States are in `test_session_states`."""
+"""The session, as transcripts: what comes in, and what it wants done, in order. States are in `test_states`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,6 @@ from tests.support.transcripts import Client, command, fence, passed
 
 NOAUTH = b"-NOAUTH Authentication required.\r\n"
 HEALTH = HealthReport(True, 1.5, "local", True, 0, 0.0, {})
-
-
-@pytest.fixture
-def client() -> Client:
-    return Client()
-
-
-@pytest.fixture
-def ready() -> Client:
-    return Client().ready()
 
 
 class TestForwarding:

@@ -13,16 +13,6 @@ NOAUTH = b"-NOAUTH Authentication required.\r\n"
 HEALTH = HealthReport(True, 1.5, "local", True, 0, 0.0, {})
 
 
-@pytest.fixture
-def client() -> Client:
-    return Client()
-
-
-@pytest.fixture
-def ready() -> Client:
-    return Client().ready()
-
-
 class TestState:
     def test_not_authenticated(self, client: Client) -> None:
         """Where Redis refuses the fence, MEM commands get the same words, all until something is forwarded."""
