@@ -9,13 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import redis
+import redis.asyncio
 
 from benchmarks.load import NUMBER, pack
 from sidecar.memory.addressing import Memory
 from sidecar.memory.message import Message, count_message
+from sidecar.memory.requests import ReadRequest
+from sidecar.metrics import Metrics
 from sidecar.store import scripts
+from sidecar.store.changes import Changes
 from sidecar.store.memory_store import MemoryStore
 from sidecar.store.pipe import Argument, Reply
+from sidecar.store.wakeups import Wakeups
 from sidecar.tokens.counter import load_counter
 
 
@@ -29,7 +34,14 @@ class ScriptCalls:
 
     def __init__(self, connection: int) -> None:
         self._pipe = _Notebook()
-        self._store = MemoryStore(pipe=self._pipe, sidecar_id=f"{connection:012x}", on_due=lambda _: None)
+        changes = Changes(
+            pipe=self._pipe,
+            sidecar_id=f"{connection:012x}",
+            on_due=lambda _: None,
+            wakeups=Wakeups(redis.asyncio.Redis()),
+            tally=Metrics(),
+        )
+        self._store = MemoryStore(pipe=self._pipe, changes=changes)
 
     def append(self, memory: Memory, role: str, text: str) -> bytes:
         """Return the request that stores one message, with its exact count of tokens and a `NUMBER`."""
@@ -41,9 +53,7 @@ class ScriptCalls:
 
     def read(self, memory: Memory, tokens: int) -> bytes:
         """Return the request that reads what fits into `tokens`, and leaves the life time alone."""
-        self._store.read(
-            memory, tokens=tokens, most=None, since=None, with_summary=True, touch=False, done=lambda _: None
-        )
+        self._store.read(ReadRequest(memory, tokens=tokens, touch=False), lambda _: None)
         return self._pipe.request()
 
 

@@ -22,7 +22,9 @@ from sidecar.dev.ports import LOOPBACK, free_port
 from sidecar.dev.processes import ChildProcess
 from sidecar.dev.servers import RedisServer, SidecarProcess
 from sidecar.memory.addressing import Addressing, Memory
+from sidecar.memory.catalogue import Catalogue
 from sidecar.memory.keys import KeySpace
+from sidecar.templates.engine import TemplateEngine
 
 REDIS = "redis"
 """Name of Redis among the CPU times."""
@@ -50,7 +52,8 @@ class Stage:
             directory = Path(starting.enter_context(tempfile.TemporaryDirectory(prefix="memsidecar-bench-")))
             definitions = directory / "definitions.yaml"
             definitions.write_text(_DEFINITIONS, encoding="utf-8")
-            self._addressing = Addressing(load_definitions(definitions).by_id, KeySpace())
+            catalogue = Catalogue(load_definitions(definitions).by_id)
+            self._addressing = Addressing(catalogue, KeySpace(), TemplateEngine().render)
             self.redis_server = _run(starting, RedisServer(port=free_port(), directory=directory))
             settings = {
                 "MEMSIDECAR_REDIS_URL": self.redis_server.url,

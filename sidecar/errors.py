@@ -5,7 +5,15 @@
     │   ├── SyntaxProblem           ERR
     │   ├── UnknownMemory           NOMEMORY
     │   ├── BadKey                  BADKEY
+    │   ├── TemplateProblem         TEMPLATE
     │   ├── BadMessage              BADMESSAGE
+    │   ├── Forbidden               FORBIDDEN, the definition is read-only
+    │   ├── Locked                  LOCKED, somebody else holds the lease
+    │   ├── StaleLock               STALELOCK, the token presented is no longer the holder's
+    │   ├── OverBudget              OVERBUDGET, a limit of the memory, or of a read
+    │   ├── PrivacyFailed           PRIVACY, redaction failed
+    │   ├── NotEmpty                ERR, the target of a copy has a content
+    │   ├── SourceMoved             ERR, the source of a copy kept losing messages
     │   ├── FlushFailed             FLUSHFAILED
     │   └── FlushTimeout            TIMEOUT
     ├── UpstreamError               trouble behind us: an error reply that says whether anything was written
@@ -16,6 +24,7 @@
     │   └── Uncertain               UNCERTAIN, sent, outcome unknown
     ├── EngineUnavailable           the flush engine (Temporal) cannot be reached; the outbox keeps the mark
     ├── FlushRefused                a commit that came too late or twice (never an error to the user)
+    ├── FlushLocked                 a commit that somebody's lease on the memory keeps out for now
     ├── ConfigurationError          start-up: every problem of the configuration at once
     └── …                           of token counting, see `sidecar.tokens.problems`
 
@@ -87,10 +96,84 @@ class BadKey(CommandError):
     prefix = "BADKEY"
 
 
+class TemplateProblem(CommandError):
+    """A key is a template that does not render."""
+
+    prefix = "TEMPLATE"
+
+
 class BadMessage(CommandError):
     """A message that cannot be stored: role, encoding, JSON shape or size."""
 
     prefix = "BADMESSAGE"
+
+
+class Forbidden(CommandError):
+    """The definition is read-only. Never Redis's READONLY, on which clients retry."""
+
+    prefix = "FORBIDDEN"
+
+    def __init__(self, definition: str) -> None:
+        super().__init__(
+            f"the definition '{definition}' is read-only here; "
+            "its memories can be read and not changed, use a definition with mode: read-write"
+        )
+
+
+class Locked(CommandError):
+    """Somebody else holds the lease, and it did not come free within the wait."""
+
+    prefix = "LOCKED"
+
+    def __init__(self, left_ms: int, waited_ms: int) -> None:
+        super().__init__(
+            f"somebody else holds the lock of this memory for {left_ms} ms more; it did not come free within "
+            f"{waited_ms} ms, nothing was changed; try again then"
+        )
+        self.left_ms = left_ms
+
+
+class StaleLock(CommandError):
+    """The token presented is no longer the holder's."""
+
+    prefix = "STALELOCK"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this token does not hold the lock of the memory any more, it ran out or was released; nothing was "
+            "changed, take a new one with MEMLOCK"
+        )
+
+
+class OverBudget(CommandError):
+    """More than the definition lets a memory hold, or a message that alone exceeds a read's budget."""
+
+    prefix = "OVERBUDGET"
+
+
+class PrivacyFailed(CommandError):
+    """Redaction failed, so nothing was stored. The text names the step, never what was in the message."""
+
+    prefix = "PRIVACY"
+
+    def __init__(self, where: str) -> None:
+        super().__init__(f"redaction failed ({where}); nothing was stored")
+
+
+class NotEmpty(CommandError):
+    """The target of a copy has a content."""
+
+    def __init__(self) -> None:
+        super().__init__("the target of MEMFORK is not empty; nothing was copied, clear it or name another one")
+
+
+class SourceMoved(CommandError):
+    """The source of a copy lost messages, or was replaced, each time that it was copied."""
+
+    def __init__(self, tries: int) -> None:
+        super().__init__(
+            f"the source of MEMFORK lost messages during each of {tries} copies; the target is empty, try again later"
+        )
 
 
 class FlushFailed(CommandError):
@@ -176,7 +259,7 @@ class Uncertain(UpstreamError):
     def __init__(self, why: str) -> None:
         super().__init__(
             f"Redis went away after the command was sent ({why}); whether it was executed is not known, "
-            "read the memory before sending it again"
+            "read the memory before sending it again; an append with IDEMPOTENT may be sent again as it is"
         )
 
 
@@ -194,6 +277,14 @@ class FlushRefused(MemsidecarError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"the flush was refused: {reason}; the memory is unchanged")
         self.reason = reason
+
+
+class FlushLocked(MemsidecarError):
+    """Somebody holds the lease on the memory: a commit must wait. Nothing was changed, and it may be tried again."""
+
+    def __init__(self, left_ms: int) -> None:
+        super().__init__(f"somebody holds the lock of the memory for {left_ms} ms more; the flush waits")
+        self.left_ms = left_ms
 
 
 class ConfigurationError(MemsidecarError):

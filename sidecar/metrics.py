@@ -21,6 +21,9 @@ LATENCY_BUCKETS_SECONDS = (
 )  # fmt: skip
 """From 0.1 ms, about a round trip on loopback, to the longest wait a MEM command has."""
 
+LOCK_BUCKETS_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+"""A holder appends and lets go within milliseconds, or thinks for a whole turn of an agent."""
+
 FLUSH_BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """A flush takes milliseconds with the extractive summariser and up to minutes with a model."""
 
@@ -63,9 +66,16 @@ class Metrics:
         self.messages_appended = 0
         self.tokens_appended = 0
         self.tokens_read = 0
+        self.left_out = 0
+        self.duplicates = 0
+        self.locks_acquired = 0
+        self.locks_refused = 0
+        self.locks_lost = 0
         self.engine_up: bool | None = None
         self._commands: Counter[tuple[str, str]] = Counter()
         self._latency: dict[str, Histogram] = {}
+        self._redactions: Counter[str] = Counter()
+        self._lock_waits = Histogram(LOCK_BUCKETS_SECONDS)
         self._triggers: Counter[str] = Counter()
         self._runs: Counter[tuple[str, str]] = Counter()
         self._run_seconds = Histogram(FLUSH_BUCKETS_SECONDS)
@@ -82,6 +92,26 @@ class Metrics:
         if histogram is None:
             histogram = self._latency[name] = Histogram(LATENCY_BUCKETS_SECONDS)
         histogram.observe(seconds)
+
+    def redacted(self, kind: str, times: int) -> None:
+        """Count what was taken out of messages. `kind` is a name of the definitions or of a built-in set."""
+        self._redactions[kind] += times
+
+    def lock_acquired(self) -> None:
+        """Count a lease that was granted."""
+        self.locks_acquired += 1
+
+    def lock_waited(self, seconds: float) -> None:
+        """Count a wait for somebody else's lease that ended well: of MEMLOCK, or of a change."""
+        self._lock_waits.observe(seconds)
+
+    def lock_refused(self) -> None:
+        """Count a lock or change that somebody else's lease kept out for too long."""
+        self.locks_refused += 1
+
+    def lock_lost(self) -> None:
+        """Count a lease of our own that ran out, or was taken, while it was needed."""
+        self.locks_lost += 1
 
     def trigger(self, outcome: str) -> None:
         """Count a due mark that was seen: `started`, `coalesced`, `dropped` or `failed`."""
@@ -123,6 +153,7 @@ class MetricsCollector(Collector):
         """Yield every family; see the texts below for what each one means."""
         yield from self._client_families()
         yield from self._memory_families()
+        yield from self._lock_families()
         yield from self._flush_families()
         build = GaugeMetricFamily("memsidecar_build_info", "Version of memsidecar.", labels=["version"])
         build.add_metric([__version__], 1)
@@ -162,7 +193,30 @@ class MetricsCollector(Collector):
         yield latency
         yield _counter("memsidecar_messages_appended", "Messages stored.", now.messages_appended)
         yield _counter("memsidecar_tokens_appended", "Tokens of the messages stored.", now.tokens_appended)
+        yield _counter("memsidecar_appends_repeated", "Appends answered by the first reply.", now.duplicates)
         yield _counter("memsidecar_tokens_read", "Tokens returned by reads.", now.tokens_read)
+        yield _counter(
+            "memsidecar_messages_left_out",
+            "Messages that a read passed over: too large for it, or half of a tool call and its results.",
+            now.left_out,
+        )
+        redactions = CounterMetricFamily("memsidecar_redactions", "What was redacted, by kind.", labels=["kind"])
+        for kind, count in now._redactions.copy().items():
+            redactions.add_metric([kind], count)
+        yield redactions
+
+    def _lock_families(self) -> Iterator[Metric]:
+        now = self._metrics
+        yield _counter("memsidecar_locks_acquired", "Leases granted.", now.locks_acquired)
+        yield _counter(
+            "memsidecar_locks_refused", "Locks and changes kept out by somebody else's lease.", now.locks_refused
+        )
+        yield _counter("memsidecar_locks_lost", "Leases of our own lost while they were needed.", now.locks_lost)
+        waits = HistogramMetricFamily(
+            "memsidecar_lock_wait_seconds", "Waits for somebody else's lease that ended well."
+        )
+        waits.add_metric([], now._lock_waits.cumulative(), now._lock_waits.total)
+        yield waits
 
     def _flush_families(self) -> Iterator[Metric]:
         now = self._metrics

@@ -12,7 +12,7 @@ import pytest
 import redis
 import redis.asyncio
 
-from sidecar.app import _end
+from sidecar.app.process import end
 from sidecar.dev.ports import free_port
 from tests.e2e.agents import run
 from tests.support.children import StartRedis, StartSidecar
@@ -93,7 +93,7 @@ async def test_a_task_that_swallows_its_cancellation_is_cancelled_again() -> Non
     task = asyncio.create_task(stubborn())
     await asyncio.sleep(0)
     async with asyncio.timeout(10):
-        await _end([task])
+        await end([task])
     assert task.cancelled()
     assert missed == 3
 

@@ -30,9 +30,11 @@ _BELOW_APP = {
     "logs",
     "metrics",
     "net",
+    "privacy",
     "resp",
     "session",
     "store",
+    "templates",
     "temporal",
     "tokens",
 }
@@ -40,6 +42,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "memory": {"errors"},
     "metrics": {"errors"},
+    "privacy": _DOMAIN,
+    "templates": {"errors"},
     "resp": {"errors"},
     "commands": {"errors", "memory", "resp"},
     "session": {"commands", "errors", "memory", "resp"},
@@ -61,6 +65,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 ONLY_IN: dict[str, set[str]] = {
     "tiktoken": {"tokens"},
     "gigatoken": {"tokens"},
+    "jinja2": {"templates"},
+    "re2": {"privacy"},
     "temporalio": {"temporal"},
     "socket": {"net", "app", "dev"},
     "uvloop": {"net", "app", "cli", "dev"},
@@ -68,9 +74,11 @@ ONLY_IN: dict[str, set[str]] = {
 }
 
 # Parts whose code decides and never waits: no asyncio, no coroutine.
-PURE_PARTS = {"resp", "commands", "session", "memory"}
-# Service and health drive the ports, and a port is where the domain waits for the world.
-NOT_PURE = {"sidecar/memory/service.py", "sidecar/memory/health.py", "sidecar/memory/ports.py"}
+PURE_PARTS = {"resp", "commands", "session", "memory", "privacy", "templates"}
+# These drive the ports, and a port is where the domain waits for the world.
+NOT_PURE = {
+    f"sidecar/memory/{name}.py" for name in ("service", "reading", "flushing", "health", "ports")
+}
 
 STDLIB_ONLY_PARTS = {"memory"}
 

@@ -7,7 +7,7 @@ import re
 import yaml
 
 from sidecar.cli import cli
-from sidecar.config.definitions import DefinitionsFile
+from sidecar.config.definition_models import DefinitionsFile
 from tests.docs import README, commands_table, settings_table, with_tables
 
 

@@ -1,28 +1,29 @@
-"""MEMAPPEND."""
+"""MEMAPPEND and MEMWRITE, which take messages."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from sidecar.commands.arguments import Arguments
-from sidecar.commands.messages import read_messages
-from sidecar.memory.addressing import Memory
+from sidecar.commands.messages import read_messages, with_metadata
+from sidecar.commands.resolving import Resolve
+from sidecar.memory.addressing import NO_CONTEXT
 from sidecar.memory.message import Message
 from sidecar.memory.requests import LARGE_MESSAGE_CHARACTERS, AppendRequest
 from sidecar.memory.results import AppendResult
 from sidecar.resp.replies import Value
 
 
-def parse(items: list[bytes], resolve: Callable[[bytes], Memory]) -> AppendRequest:
-    """Parse `key <messages>`."""
-    arguments = Arguments("MEMAPPEND", items)
-    memory = resolve(arguments.next("a key"))
-    messages = read_messages(arguments)
-    return AppendRequest(memory, messages, large=sum(map(_characters, messages)) > LARGE_MESSAGE_CHARACTERS)
+def parse(items: list[bytes], resolve: Resolve) -> AppendRequest:
+    """Parse `key [CONTEXT json] [IDEMPOTENT token] [LOCK token] [META json] <messages>`."""
+    return _parse(Arguments("MEMAPPEND", items), resolve, replace=False)
+
+
+def parse_write(items: list[bytes], resolve: Resolve) -> AppendRequest:
+    """Parse `key [CONTEXT json] [LOCK token] <messages>`."""
+    return _parse(Arguments("MEMWRITE", items), resolve, replace=True)
 
 
 def render(result: AppendResult) -> Value:
-    """Return the reply of an append."""
+    """Return the reply of an append, a write or a fork."""
     return {
         "first-id": result.first_id,
         "last-id": result.last_id,
@@ -30,8 +31,34 @@ def render(result: AppendResult) -> Value:
         "messages": result.messages,
         "tokens": result.tokens,
         "flush": result.flush,
-        "duplicate": False,
+        "duplicate": result.duplicate,
     }
+
+
+def _parse(arguments: Arguments, resolve: Resolve, *, replace: bool) -> AppendRequest:
+    key, context, metadata = arguments.next("a key"), NO_CONTEXT, None
+    lock = idempotent = None
+    # No role is called like an option, so what stands here is an option or the first message.
+    while (option := arguments.upcoming()) in _OPTIONS and not (replace and option in _APPEND_ONLY):
+        arguments.position += 1
+        if option == b"CONTEXT":
+            context = arguments.json_object("CONTEXT")
+        elif option == b"LOCK":
+            lock = arguments.token("LOCK")
+        elif option == b"IDEMPOTENT":
+            idempotent = arguments.token("IDEMPOTENT")
+        else:
+            metadata = arguments.json_object("META")
+    memory = resolve(key, context)
+    messages = read_messages(arguments)
+    if metadata is not None:
+        messages = [with_metadata(message, metadata) for message in messages]
+    large = sum(map(_characters, messages)) > LARGE_MESSAGE_CHARACTERS
+    return AppendRequest(memory, messages, large, lock, idempotent, replace)
+
+
+_OPTIONS = frozenset({b"CONTEXT", b"LOCK", b"IDEMPOTENT", b"META"})
+_APPEND_ONLY = frozenset({b"IDEMPOTENT", b"META"})
 
 
 def _characters(message: Message) -> int:

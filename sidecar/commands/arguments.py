@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
 
 from sidecar.errors import BadMessage, SyntaxProblem
 
 MAX_INTEGER = 2**53
 """Largest number that every layer, Lua's included, holds exactly."""
 
+MAX_CONTEXT_BYTES = 64 * 1024
+"""Longest CONTEXT, META or MEMCONTEXT. It is read on the event loop, and held as long as the connection lives."""
+
+MAX_TOKEN_BYTES = 256
+"""Longest token of IDEMPOTENT or LOCK: it is part of a key on Redis."""
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 _INTEGER = re.compile(rb"\d{1,16}")
 _STREAM_ID = re.compile(rb"\d{1,20}(-\d{1,20})?")
 
@@ -56,6 +67,37 @@ class Arguments:
         if not _STREAM_ID.fullmatch(item):
             raise SyntaxProblem(f"{option} takes a message id such as 1732312345678-0, not '{shown(item)}'")
         return item.decode()
+
+    def message_id(self, what: str) -> str:
+        """Return the next argument, a message id, in its full form."""
+        item = self.next(what)
+        if not _STREAM_ID.fullmatch(item):
+            raise SyntaxProblem(f"{self.command} expects message ids such as 1732312345678-0, not '{shown(item)}'")
+        return item.decode() if b"-" in item else f"{item.decode()}-0"
+
+    def token(self, option: str) -> str:
+        """Return the value of `option`, a name that a client has given or was given."""
+        item = self.next(f"a token after {option}")
+        if not 0 < len(item) <= MAX_TOKEN_BYTES:
+            raise SyntaxProblem(f"{option} takes a token of 1 to {MAX_TOKEN_BYTES} bytes, this one has {len(item)}")
+        try:
+            return item.decode()
+        except UnicodeDecodeError as problem:
+            raise SyntaxProblem(f"the token of {option} is not UTF-8") from problem
+
+    def json_object(self, option: str) -> Mapping[str, Any]:
+        """Return the value of `option`, a JSON object."""
+        item = self.next(f"a JSON object after {option}")
+        if len(item) > MAX_CONTEXT_BYTES:
+            raise SyntaxProblem(f"{option} takes at most {MAX_CONTEXT_BYTES} bytes of JSON, this one has {len(item)}")
+        try:
+            return _decode(item)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+            raise SyntaxProblem(f"{option} takes a JSON object: {problem}") from problem
+
+    def upcoming(self) -> bytes:
+        """Return the next argument in upper case without taking it; empty where there is none."""
+        return self.items[self.position].upper() if self.position < len(self.items) else b""
 
     def unknown(self, option: bytes, known: str) -> SyntaxProblem:
         """Return the error for an option that does not exist."""

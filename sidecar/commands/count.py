@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from sidecar.commands.arguments import Arguments, text
+from sidecar.commands.resolving import Resolve
 from sidecar.errors import SyntaxProblem
-from sidecar.memory.addressing import Memory
 from sidecar.memory.requests import CountRequest
 from sidecar.resp.replies import Value
 
 
-def parse(items: list[bytes], resolve: Callable[[bytes], Memory]) -> CountRequest:
+def parse(items: list[bytes], resolve: Resolve) -> CountRequest:
     """Parse `[DEFINITION id | MODEL name] text [text …]`; without an option the default definition counts.
 
     A text that reads DEFINITION or MODEL is counted as one when nothing else follows it.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import fields
+from typing import Any
 
-from sidecar.commands.arguments import Arguments
-from sidecar.memory.addressing import Memory
+from sidecar.commands.arguments import Arguments, shown
+from sidecar.commands.resolving import Resolve
+from sidecar.errors import SyntaxProblem
+from sidecar.memory.addressing import NO_CONTEXT
+from sidecar.memory.plan import STRATEGIES
 from sidecar.memory.requests import FlushRequest
 from sidecar.memory.results import FlushReport
 from sidecar.resp.replies import Value
@@ -15,19 +18,35 @@ MAX_WAIT_MS = 3_600_000
 """One hour: longer than any flush, and short enough that a forgotten client does not wait for ever."""
 
 
-def parse(items: list[bytes], resolve: Callable[[bytes], Memory]) -> FlushRequest:
-    """Parse `key [FORCE] [WAIT ms]`."""
+def parse(items: list[bytes], resolve: Resolve) -> FlushRequest:
+    """Parse `key [CONTEXT json] [STRATEGY name] [TARGET tokens] [FORCE] [DRYRUN] [WAIT ms]`."""
     arguments = Arguments("MEMFLUSH", items)
-    request = FlushRequest(resolve(arguments.next("a key")))
+    key, context, given = arguments.next("a key"), NO_CONTEXT, dict[str, Any]()
     while arguments:
         option = arguments.option()
-        if option == b"FORCE":
-            request.force = True
+        if option == b"CONTEXT":
+            context = arguments.json_object("CONTEXT")
+        elif option == b"STRATEGY":
+            given["strategy"] = _strategy(arguments)
+        elif option == b"TARGET":
+            given["target"] = arguments.integer("TARGET")
+        elif option == b"FORCE":
+            given["force"] = True
+        elif option == b"DRYRUN":
+            given["dry_run"] = True
         elif option == b"WAIT":
-            request.wait_ms = min(arguments.integer("WAIT", least=1), MAX_WAIT_MS)
+            given["wait_ms"] = min(arguments.integer("WAIT", least=1), MAX_WAIT_MS)
         else:
-            raise arguments.unknown(option, "FORCE and WAIT")
-    return request
+            raise arguments.unknown(option, "CONTEXT, STRATEGY, TARGET, FORCE, DRYRUN and WAIT")
+    return FlushRequest(resolve(key, context), **given)
+
+
+def _strategy(arguments: Arguments) -> str:
+    name = arguments.next("a name after STRATEGY")
+    known = {strategy.encode(): strategy for strategy in STRATEGIES}
+    if name.lower() not in known:
+        raise SyntaxProblem(f"STRATEGY takes one of {', '.join(sorted(STRATEGIES))}, not '{shown(name)}'")
+    return known[name.lower()]
 
 
 def render(report: FlushReport) -> Value:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from sidecar.memory.addressing import Memory
+from sidecar.commands.resolving import Resolve
 from sidecar.memory.requests import HealthRequest
 from sidecar.memory.results import HealthReport
 from sidecar.resp.replies import Value
 
 
-def parse(items: list[bytes], resolve: Callable[[bytes], Memory]) -> HealthRequest:
+def parse(items: list[bytes], resolve: Resolve) -> HealthRequest:
     """MEMHEALTH has no arguments."""
     return HealthRequest()
 
@@ -22,5 +20,10 @@ def render(report: HealthReport) -> Value:
         "redis": {"up": report.redis_ms is not None, "round-trip-ms": report.redis_ms},
         "flush-engine": {"name": report.engine, "up": report.engine_up},
         "outbox": {"depth": report.outbox_depth, "oldest-age-seconds": report.outbox_age_seconds},
+        "locks": {
+            "acquired": report.locks_acquired,
+            "refused": report.locks_refused,
+            "waiting": report.lock_waiters,
+        },
         "tokenizer": dict(report.encodings),
     }

@@ -12,8 +12,8 @@ import re
 from collections.abc import Callable, Mapping
 
 from sidecar.commands import describe
-from sidecar.commands.glob import matches
 from sidecar.commands.table import Command
+from sidecar.memory.glob import matches
 from sidecar.resp.scan import end_of_reply
 
 MAX_PATTERN_BYTES = 1_024

@@ -5,6 +5,7 @@ The format is that of OpenAI's *Create chat completion*, field `messages`. Field
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ MAX_NESTING = 100
 _ROLE_NAMES = {role.encode(): role for role in ROLES}
 _IMAGES = frozenset({"image_url", "image", "input_image"})
 _AUDIOS = frozenset({"input_audio", "audio"})
+_FILES = frozenset({"file", "input_file"})
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
@@ -59,14 +61,15 @@ def read_pair(role: bytes, content: bytes, number: int) -> Message:
 def read_json(item: bytes, number: int) -> Message:
     """Read one JSON object; `number` (from 1) is its place in the request, for error texts."""
     try:
-        return _from_fields(_decode(item), number)
+        return from_fields(_decode(item), number)
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         raise BadMessage(f"message {number} is not a JSON object: {problem}") from problem
     except RecursionError as problem:
         raise _too_deep(number) from problem
 
 
-def _from_fields(fields: dict[str, Any], number: int) -> Message:
+def from_fields(fields: dict[str, Any], number: int = 1) -> Message:
+    """Make a message of the fields of its JSON object, which this takes apart; `number` is for error texts."""
     role = fields.pop("role", None)
     if not isinstance(role, str) or role not in ROLES:
         raise _unknown_role(shown(role.encode()) if isinstance(role, str) else "missing or not a string", number)
@@ -86,6 +89,15 @@ def _from_fields(fields: dict[str, Any], number: int) -> Message:
         message.fields = _encode(fields).decode()
         if message.fields.count("[") + message.fields.count("{") > MAX_NESTING:
             _check_nesting(fields, number, MAX_NESTING)
+    return message
+
+
+def with_metadata(message: Message, metadata: Mapping[str, Any]) -> Message:
+    """Return a message with the object of META as its field `metadata`, unless it has one of its own."""
+    fields = _decode(message.fields) if message.fields else {}
+    fields.setdefault("metadata", metadata)
+    _check_nesting(fields, 1, MAX_NESTING)
+    message.fields = _encode(fields).decode()
     return message
 
 
@@ -135,6 +147,8 @@ def _read_parts(parts: list[Any], number: int, message: Message, counted: list[s
             message.images += 1
         elif kind in _AUDIOS:
             message.audios += 1
+        elif kind in _FILES:
+            message.files += 1
         else:
             said = part.get("text", part.get("refusal"))
             counted.append(said if isinstance(said, str) else _encode(part).decode())

@@ -2,60 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from sidecar.commands.anthropic import to_anthropic
 from sidecar.commands.arguments import Arguments, shown
+from sidecar.commands.flush import MAX_WAIT_MS
 from sidecar.commands.openai import to_openai
+from sidecar.commands.resolving import Resolve
 from sidecar.errors import SyntaxProblem
-from sidecar.memory.addressing import Memory
-from sidecar.memory.message import StoredMessage
-from sidecar.memory.requests import ReadRequest
+from sidecar.memory.addressing import NO_CONTEXT
+from sidecar.memory.message import ROLES, StoredMessage
+from sidecar.memory.requests import Format, Oversize, ReadRequest
 from sidecar.memory.results import ReadResult
 from sidecar.resp.replies import Value
 
-_OPTIONS = "TOKENS, RESERVE, COUNT, SINCE, NOSUMMARY, FORMAT and PEEK"
+_KNOWN = "CONTEXT, TOKENS, RESERVE, OVERSIZE, COUNT, SINCE, BEFORE, ROLE, NOSUMMARY, FORMAT, BLOCK and PEEK"
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 
+_FORMATS: dict[bytes, Format] = {b"RESP": "resp", b"OPENAI": "openai", b"ANTHROPIC": "anthropic"}
+_OVERSIZES: dict[bytes, Oversize] = {b"SKIP": "skip", b"TRUNCATE": "truncate", b"ERROR": "error"}
 
-def parse(items: list[bytes], resolve: Callable[[bytes], Memory]) -> ReadRequest:
-    """Parse `key [option …]`."""
+
+def parse(items: list[bytes], resolve: Resolve) -> ReadRequest:
+    """Parse `key [option …]`; options in any order, a later one of the same name wins."""
     arguments = Arguments("MEMREAD", items)
-    request = ReadRequest(resolve(arguments.next("a key")))
-    reserve = 0
+    key = arguments.next("a key")
+    given: dict[str, Any] = {}
     while arguments:
-        option = arguments.option()
-        if option == b"TOKENS":
-            request.tokens = arguments.integer("TOKENS")
-        elif option == b"RESERVE":
-            reserve = arguments.integer("RESERVE")
-        elif option == b"COUNT":
-            request.count = arguments.integer("COUNT", least=1)
-        elif option == b"SINCE":
-            request.since = arguments.stream_id("SINCE")
-        elif option == b"NOSUMMARY":
-            request.with_summary = False
-        elif option == b"FORMAT":
-            request.openai = _format(arguments) == b"OPENAI"
-        elif option == b"PEEK":
-            request.touch = False
-        else:
-            raise arguments.unknown(option, _OPTIONS)
+        _option(arguments, given)
+    context, reserve = given.pop("context", NO_CONTEXT), given.pop("reserve", None)
+    _check(given, reserve)
     if reserve:
-        if request.tokens is None:
+        given["tokens"] = max(given["tokens"] - reserve, 0)
+    return ReadRequest(resolve(key, context), **given)
+
+
+def _option(arguments: Arguments, given: dict[str, Any]) -> None:
+    match option := arguments.option():
+        case b"CONTEXT":
+            given["context"] = arguments.json_object("CONTEXT")
+        case b"TOKENS" | b"RESERVE":
+            given[option.decode().lower()] = arguments.integer(option.decode())
+        case b"OVERSIZE":
+            given["oversize"] = _word(arguments, "OVERSIZE", _OVERSIZES)
+        case b"COUNT":
+            given["count"] = arguments.integer("COUNT", least=1)
+        case b"SINCE":
+            given["since"] = _since(arguments)
+        case b"BEFORE":
+            given["before"] = arguments.stream_id("BEFORE")
+        case b"ROLE":
+            given["roles"] = _roles(arguments)
+        case b"NOSUMMARY":
+            given["with_summary"] = False
+        case b"FORMAT":
+            given["format"] = _word(arguments, "FORMAT", _FORMATS)
+        case b"BLOCK":
+            # As Redis's own, 0 means for ever; and for ever is as long as any wait may be.
+            given["block_ms"] = min(arguments.integer("BLOCK") or MAX_WAIT_MS, MAX_WAIT_MS)
+        case b"PEEK":
+            given["touch"] = False
+        case _:
+            raise arguments.unknown(option, _KNOWN)
+
+
+def _check(given: dict[str, Any], reserve: int | None) -> None:
+    if "tokens" not in given:
+        if reserve is not None:
             raise SyntaxProblem("RESERVE keeps a part of TOKENS free; give TOKENS too")
-        request.tokens = max(request.tokens - reserve, 0)
-    return request
+        if "oversize" in given:
+            raise SyntaxProblem("OVERSIZE says what becomes of a message that alone exceeds TOKENS; give TOKENS too")
+    if given.get("since") == "$" and "block_ms" not in given:
+        raise SyntaxProblem("SINCE $ means 'from now on', which only BLOCK can wait for; give BLOCK too, or an id")
+    if "block_ms" in given and "since" not in given:
+        raise SyntaxProblem("BLOCK waits for a message after SINCE; give SINCE with an id, or with $ for 'from now on'")
+
+
+def _since(arguments: Arguments) -> str:
+    if arguments.upcoming() == b"$":
+        arguments.position += 1
+        return "$"
+    return arguments.stream_id("SINCE")
+
+
+def _roles(arguments: Arguments) -> tuple[str, ...]:
+    roles: list[str] = []
+    while (role := arguments.upcoming().decode(errors="replace").lower()) in ROLES:
+        arguments.position += 1
+        roles.append(role)
+    if not roles:
+        wanted = ", ".join(sorted(ROLES))
+        raise SyntaxProblem(f"ROLE takes one role or more of {wanted}, not '{shown(arguments.next('a role'))}'")
+    return tuple(dict.fromkeys(roles))
+
+
+def _word(arguments: Arguments, option: str, known: dict[bytes, Any]) -> Any:
+    names = [name.decode() for name in known]
+    wanted = f"{', '.join(names[:-1])} or {names[-1]}"
+    name = arguments.next(f"{wanted} after {option}").upper()
+    if name not in known:
+        raise SyntaxProblem(f"{option} takes {wanted}, not '{shown(name)}'")
+    return known[name]
 
 
 def render(result: ReadResult) -> Value:
     """Return the reply of a read: a map, or one bulk string of JSON."""
-    if result.openai:
+    if result.format == "openai":
         return to_openai(result)
+    if result.format == "anthropic":
+        return to_anthropic(result)
     return {
         "summary": result.summary,
         "messages": [_message(message) for message in result.messages],
@@ -65,13 +124,6 @@ def render(result: ReadResult) -> Value:
         "more": result.more,
         "left-out": result.left_out,
     }
-
-
-def _format(arguments: Arguments) -> bytes:
-    name = arguments.next("RESP or OPENAI after FORMAT").upper()
-    if name not in (b"RESP", b"OPENAI"):
-        raise SyntaxProblem(f"FORMAT takes RESP or OPENAI, not '{shown(name)}'")
-    return name
 
 
 def _message(message: StoredMessage) -> dict[str, Value]:

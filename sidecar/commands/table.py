@@ -8,18 +8,30 @@ arity errors, what COMMAND tells, the README) follows from the row.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from sidecar.commands import append, count, flush, health, info, read
+from sidecar.commands import (
+    append,
+    context,
+    count,
+    definitions,
+    delete,
+    flush,
+    fork,
+    health,
+    info,
+    lock,
+    pin,
+    read,
+    walk,
+)
+from sidecar.commands.resolving import Resolve
 from sidecar.commands.syntax import Argument, block, key, notation, number, one_of, optional, several, text, word
 from sidecar.errors import SyntaxProblem
-from sidecar.memory.addressing import Memory
 from sidecar.memory.requests import Request
 from sidecar.resp.replies import Value
-
-Resolve = Callable[[bytes], Memory]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +48,8 @@ class Command:
         summary: one line for people.
         complexity: its cost, for people.
         arguments: what follows the name.
+        reply: what comes back, for people.
+        errors: first words of the errors that it may answer, besides those that every command may.
         parse: arguments and a resolver of keys, to the request.
         render: what the service answered, to a reply value (see `resp.replies`).
     """
@@ -48,6 +62,8 @@ class Command:
     summary: str
     complexity: str
     arguments: tuple[Argument, ...]
+    reply: str
+    errors: tuple[str, ...]
     parse: Callable[[list[bytes], Resolve], Request]
     render: Callable[[Any], Value]
 
@@ -76,7 +92,19 @@ class Command:
         return self.parse(arguments, resolve)
 
 
+_ADDRESSES = ("NOMEMORY", "BADKEY", "TEMPLATE")
+_CHANGES = ("LOCKED", "STALELOCK", "FORBIDDEN", *_ADDRESSES)
+
 _NONDETERMINISTIC = ("nondeterministic_output",)
+
+_CONTEXT = optional(text("context", "CONTEXT"))
+_LOCK = optional(text("token", "LOCK"))
+_MESSAGES = one_of(
+    "messages",
+    several(block("pair", text("role"), text("content"))),
+    several(text("message", "JSON")),
+)
+_UNLESS_PEEK = "UPDATE because it extends the TTL, unless PEEK is given"
 
 _ROWS = (
     Command(
@@ -86,35 +114,58 @@ _ROWS = (
         tips=_NONDETERMINISTIC,
         since="0.1.0",
         summary="Stores messages at the end of a memory, with their exact token counts, in one atomic step.",
-        complexity="O(N) where N is the length of the messages",
+        complexity="O(N) where N is the length of the messages, and of those that make room for them",
         arguments=(
             key("RW", "insert"),
-            one_of(
-                "messages",
-                several(block("pair", text("role"), text("content"))),
-                several(text("message", "JSON")),
-            ),
+            _CONTEXT,
+            optional(text("token", "IDEMPOTENT")),
+            _LOCK,
+            optional(text("metadata", "META")),
+            _MESSAGES,
         ),
+        reply="map: `first-id`, `last-id`, `appended` (messages stored), `messages`, `tokens` (totals after it), "
+        "`flush` "
+        "(`none`, `due`, `running`), `duplicate` (it was a repetition under its IDEMPOTENT token)",
+        errors=("BADMESSAGE", "OVERBUDGET", "PRIVACY", *_CHANGES),
         parse=append.parse,
         render=append.render,
     ),
     Command(
         name="MEMREAD",
         arity=-2,
-        flags=("write",),
+        flags=("write", "blocking"),
         tips=(),
         since="0.1.0",
         summary="Returns the summary and the messages of a memory, oldest first, within a budget.",
-        complexity="O(N) where N is the number of messages returned, instructions included",
+        complexity="O(N) where N is the number of messages returned, instructions and pinned ones included; with "
+        "ROLE, of "
+        "messages looked at, at most 10,000",
         arguments=(
-            key("RW", "access", "update", notes="UPDATE because it extends the TTL, unless PEEK is given"),
-            optional(block("budget", number("n", "TOKENS"), optional(number("m", "RESERVE")))),
+            key("RW", "access", "update", notes=_UNLESS_PEEK),
+            _CONTEXT,
+            optional(
+                block(
+                    "budget",
+                    number("n", "TOKENS"),
+                    optional(number("m", "RESERVE")),
+                    optional(one_of("oversize", word("SKIP"), word("TRUNCATE"), word("ERROR"), token="OVERSIZE")),
+                )
+            ),
             optional(number("n", "COUNT")),
             optional(text("id", "SINCE")),
+            optional(text("id", "BEFORE")),
+            optional(several(text("role", "ROLE"))),
             optional(word("NOSUMMARY")),
-            optional(one_of("format", word("RESP"), word("OPENAI"), token="FORMAT")),
+            optional(one_of("format", word("RESP"), word("OPENAI"), word("ANTHROPIC"), token="FORMAT")),
+            optional(number("ms", "BLOCK")),
             optional(word("PEEK")),
         ),
+        reply="map: `summary`, `messages` (maps of `id`, `role`, `content`, `tokens` and the further fields), "
+        "`tokens` (of "
+        "what is returned), `total-messages`, `total-tokens`, `more` (there are others), `left-out` (too large, "
+        "or half of "
+        "a tool call and its results); with FORMAT OPENAI or ANTHROPIC the JSON of that API's request",
+        errors=("OVERBUDGET", *_ADDRESSES),
         parse=read.parse,
         render=read.render,
     ),
@@ -125,38 +176,130 @@ _ROWS = (
         tips=_NONDETERMINISTIC,
         since="0.1.0",
         summary="Compacts a memory in the background.",
-        complexity="O(1); in the background O(N) where N is the number of messages in the memory",
+        complexity="O(1); in the background, or with DRYRUN, O(N) where N is the number of messages in the memory",
         arguments=(
             key("RW", "update"),
+            _CONTEXT,
+            optional(text("name", "STRATEGY")),
+            optional(number("tokens", "TARGET")),
             optional(word("FORCE")),
+            optional(word("DRYRUN")),
             optional(number("ms", "WAIT")),
         ),
+        reply="map: `status` (`not-due`, `would-flush`, `started`, `joined`, `done`, `failed`), `workflow-id`, "
+        "`run-id`, "
+        "`strategy`, and once done `removed`, `messages`, `tokens`, `tokens-freed`, `summary-tokens`, "
+        "`duration-ms`, `error`",
+        errors=("FLUSHFAILED", "TIMEOUT", "FORBIDDEN", *_ADDRESSES),
         parse=flush.parse,
         render=flush.render,
     ),
     Command(
         name="MEMINFO",
-        arity=2,
+        arity=-2,
         flags=("readonly", "fast"),
         tips=_NONDETERMINISTIC,
         since="0.1.0",
         summary="Tells the state of a memory.",
         complexity="O(1)",
-        arguments=(key("RO"),),
+        arguments=(key("RO"), _CONTEXT),
+        reply="map: `messages`, `tokens`, `summary-tokens`, `pinned-tokens`, `limit-tokens`, `limit-messages`, `usage` "
+        "(share of the tighter limit), `near-limit`, `flush` (`none`, `due`, `running`, `failed`), "
+        "`flush-due-since-ms`, "
+        "`last-flush-ms`, `last-flush-strategy`, `last-flush-error`, `epoch`, `ttl-ms`, `locked`, `encoding`, "
+        "`first-id`, "
+        "`last-id`",
+        errors=_ADDRESSES,
         parse=info.parse_info,
         render=info.render_info,
     ),
     Command(
+        name="MEMWRITE",
+        arity=-4,
+        flags=("write", "denyoom"),
+        tips=_NONDETERMINISTIC,
+        since="0.1.0",
+        summary="Replaces the whole content of a memory, its summary included, in one atomic step.",
+        complexity="O(N) where N is the length of the messages; Redis frees the old ones in the background",
+        arguments=(key("OW", "update"), _CONTEXT, _LOCK, _MESSAGES),
+        reply="as MEMAPPEND",
+        errors=("BADMESSAGE", "OVERBUDGET", "PRIVACY", *_CHANGES),
+        parse=append.parse_write,
+        render=append.render,
+    ),
+    Command(
         name="MEMCLEAR",
-        arity=2,
+        arity=-2,
         flags=("write", "fast"),
         tips=(),
         since="0.1.0",
         summary="Deletes a memory with everything that belongs to it.",
         complexity="O(1); Redis frees the memory in the background",
-        arguments=(key("RM", "delete"),),
+        arguments=(key("RM", "delete"), _CONTEXT, _LOCK),
+        reply="integer: messages removed",
+        errors=_CHANGES,
         parse=info.parse_clear,
         render=info.render_cleared,
+    ),
+    Command(
+        name="MEMDEL",
+        arity=-3,
+        flags=("write",),
+        tips=(),
+        since="0.1.0",
+        summary="Deletes single messages, with PAIRS also the other half of a tool call and its results.",
+        complexity="O(N) where N is the number of ids",
+        arguments=(key("RW", "delete"), _LOCK, optional(word("PAIRS")), several(text("id"))),
+        reply="integer: messages deleted",
+        errors=_CHANGES,
+        parse=delete.parse,
+        render=delete.render,
+    ),
+    Command(
+        name="MEMPIN",
+        arity=-3,
+        flags=("write",),
+        tips=(),
+        since="0.1.0",
+        summary="Pins messages: every budgeted read contains them, and no flush removes them.",
+        complexity="O(N*log(M)) where N is the number of ids and M that of pinned messages",
+        arguments=(key("RW", "update"), several(text("id"))),
+        reply="integer: messages that were not pinned before",
+        errors=("FORBIDDEN", *_ADDRESSES),
+        parse=pin.parse_pin,
+        render=pin.render,
+    ),
+    Command(
+        name="MEMUNPIN",
+        arity=-3,
+        flags=("write",),
+        tips=(),
+        since="0.1.0",
+        summary="Takes pins away. System and developer messages are always kept.",
+        complexity="O(N*log(M)) where N is the number of ids and M that of pinned messages",
+        arguments=(key("RW", "update"), several(text("id"))),
+        reply="integer: messages that were pinned before",
+        errors=("FORBIDDEN", *_ADDRESSES),
+        parse=pin.parse_unpin,
+        render=pin.render,
+    ),
+    Command(
+        name="MEMFORK",
+        arity=-3,
+        flags=("write", "denyoom"),
+        tips=_NONDETERMINISTIC,
+        since="0.1.0",
+        summary="Copies a memory, up to an id, to one that is empty.",
+        complexity="O(N) where N is the number of messages copied, in steps of some hundred",
+        arguments=(
+            replace(key("RO", "access"), name="source"),
+            replace(key("OW", "insert"), name="target"),
+            optional(text("id", "AT")),
+        ),
+        reply="as MEMAPPEND",
+        errors=_CHANGES,
+        parse=fork.parse,
+        render=append.render,
     ),
     Command(
         name="MEMCOUNT",
@@ -170,8 +313,92 @@ _ROWS = (
             optional(one_of("vocabulary", text("id", "DEFINITION"), text("name", "MODEL"))),
             several(text("text")),
         ),
+        reply="array of integers",
+        errors=("NOMEMORY",),
         parse=count.parse,
         render=count.render,
+    ),
+    Command(
+        name="MEMLIST",
+        arity=-1,
+        flags=("readonly",),
+        tips=("nondeterministic_output", "request_policy:special"),
+        since="0.1.0",
+        summary="Walks the memories of the project, with DUE those that wait for a flush.",
+        complexity="O(1) for every call; O(N) for a complete walk, where N is the number of keys on the server, "
+        "with DUE of "
+        "memories that wait",
+        arguments=(
+            optional(text("cursor")),
+            optional(text("pattern", "MATCH")),
+            optional(number("n", "COUNT")),
+            optional(word("DUE")),
+        ),
+        reply="as SCAN: the next cursor, and an array of keys",
+        errors=(),
+        parse=walk.parse,
+        render=walk.render,
+    ),
+    Command(
+        name="MEMLOCK",
+        arity=-3,
+        flags=("write", "denyoom", "blocking"),
+        tips=_NONDETERMINISTIC,
+        since="0.1.0",
+        summary="Takes the exclusive lease on a memory for a whole turn of an agent, or extends it.",
+        complexity="O(1)",
+        arguments=(
+            key("RW", "update"),
+            number("ttl-ms"),
+            optional(number("ms", "WAIT")),
+            optional(text("token", "RENEW")),
+        ),
+        reply="map: `token`, `fence` (strictly increasing per memory), `ttl-ms`, `waited-ms`",
+        errors=("LOCKED", "STALELOCK", "FORBIDDEN", *_ADDRESSES),
+        parse=lock.parse_lock,
+        render=lock.render_lock,
+    ),
+    Command(
+        name="MEMUNLOCK",
+        arity=3,
+        flags=("write", "fast"),
+        tips=(),
+        since="0.1.0",
+        summary="Releases the lease on a memory.",
+        complexity="O(1)",
+        arguments=(key("RW", "update"), text("token")),
+        reply="integer: 1, or 0 if it was no longer held",
+        errors=("FORBIDDEN", *_ADDRESSES),
+        parse=lock.parse_unlock,
+        render=lock.render_unlock,
+    ),
+    Command(
+        name="MEMCONTEXT",
+        arity=-1,
+        flags=("fast",),
+        tips=(),
+        since="0.1.0",
+        summary="Sets, shows or drops what templates in the keys of this connection may name.",
+        complexity="O(N) where N is the length of the context",
+        arguments=(optional(one_of("context", text("json"), word("CLEAR"))),),
+        reply="OK, or the JSON",
+        errors=(),
+        parse=context.parse,
+        render=context.render,
+    ),
+    Command(
+        name="MEMDEFS",
+        arity=-1,
+        flags=("fast",),
+        tips=(),
+        since="0.1.0",
+        summary="Lists the memory definitions in force, or shows one.",
+        complexity="O(N) where N is the number of definitions",
+        arguments=(optional(text("id")),),
+        reply="array of ids, or one definition as a map",
+        errors=("NOMEMORY",),
+        parse=definitions.parse,
+        render=definitions.render,
     ),
     Command(
         name="MEMHEALTH",
@@ -182,6 +409,8 @@ _ROWS = (
         summary="Tells how the sidecar and what it depends on are.",
         complexity="O(1)",
         arguments=(),
+        reply="map with `healthy`, and a map each for `redis`, `flush-engine`, `outbox`, `locks` and `tokenizer`",
+        errors=(),
         parse=health.parse,
         render=health.render,
     ),

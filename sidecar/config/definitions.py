@@ -1,155 +1,35 @@
-"""Reads memory definitions from YAML, and reports everything that is wrong with a file at once.
+"""Reads memory definitions from YAML files, and reports everything that is wrong with them at once, each with its line.
 
 strict: false
+models: {my-model: {context: 32768, calibration: 1.15}}
+defaults: {ttl: 30d}
 definitions:
   - id: chat
-    description: Customer conversations
     model: gpt-4o
-    max_tokens: 8000
-    ttl: 30d
+    max_context_ratio: 0.25
     flush: {strategy: hybrid_summary, threshold: 0.8, target: 0.5}
+
+Several files are read as if they were one. What may be in them is in `definition_models`.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
-from sidecar.config.durations import parse_duration
+from sidecar.config.definition_models import DefinitionModel, DefinitionsFile, ModelModel
+from sidecar.config.yaml_lines import Document, read
 from sidecar.errors import ConfigurationError
-from sidecar.memory.definition import DEFAULT_DEFINITION, Definition, FlushPolicy
-from sidecar.memory.plan import SMALLEST_SUMMARY_TOKENS, STRATEGIES
-from sidecar.tokens.models import encoding_for_model
-from sidecar.tokens.vocabulary import ENCODINGS
+from sidecar.memory.definition import DEFAULT_DEFINITION, Definition
+from sidecar.tokens.contexts import Model, known_model
 
-MAX_LIMIT = 1_000_000_000
-"""Largest token or message limit; above it a limit is a slip of the pen."""
-
-
-def _duration(value: Any) -> Any:
-    # A bare number is refused by the parser: nobody knows whether seconds or milliseconds are meant.
-    return None if value is None else parse_duration(str(value))
-
-
-def _one_of(value: str, known: tuple[str, ...], what: str) -> str:
-    if value not in known:
-        raise ValueError(f"'{value}' is no {what}; use one of {', '.join(known)}")
-    return value
-
-
-def _known_model(name: str) -> str:
-    encoding_for_model(name)  # raises ValueError where tiktoken does not know it
-    return name
-
-
-def _identifier(value: Any) -> str:
-    # YAML reads an empty value as null and `no` as false; their Python names are not what was meant.
-    text = "" if value is None or isinstance(value, bool) else str(value)
-    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", text):
-        raise ValueError(
-            f"'{value}' must have 1 to 64 of the characters A-Z a-z 0-9 _ . -, in quotes if it is a word of YAML"
-        )
-    return text
-
-
-class FlushModel(BaseModel):
-    """The `flush` part of a definition."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    strategy: Annotated[
-        str, BeforeValidator(lambda value: _one_of(value, tuple(sorted(STRATEGIES)), "flush strategy"))
-    ] = "hybrid_summary"
-    threshold: float = Field(default=0.8, gt=0, le=1, description="Share of a limit above which a flush is due.")
-    target: float = Field(
-        default=0.5, gt=0, le=1, description="Share of a limit that a flush brings the memory down to."
-    )
-    summary_tokens: int = Field(
-        default=1_000, ge=SMALLEST_SUMMARY_TOKENS, le=MAX_LIMIT, description="Most tokens of the summary."
-    )
-
-    @model_validator(mode="after")
-    def _target_below_threshold(self) -> FlushModel:
-        if self.target >= self.threshold:
-            raise ValueError(
-                f"target ({self.target}) must be below threshold ({self.threshold}), or flushes never rest"
-            )
-        return self
-
-
-class DefinitionModel(BaseModel):
-    """One definition as written in YAML."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    id: Annotated[str, BeforeValidator(_identifier)]
-    description: str = ""
-    encoding: Annotated[str, BeforeValidator(lambda value: _one_of(value, ENCODINGS, "encoding"))] | None = None
-    model: Annotated[str, AfterValidator(_known_model)] | None = Field(
-        default=None, description="A model's name, from which the encoding follows."
-    )
-    max_tokens: int | None = Field(default=128_000, ge=1, le=MAX_LIMIT)
-    max_messages: int | None = Field(default=None, ge=1, le=MAX_LIMIT)
-    ttl: Annotated[int | None, BeforeValidator(_duration)] = Field(
-        default=None, ge=1, description="How long a memory lives after its last use; never ends without it."
-    )
-    image_tokens: int = Field(default=765, ge=0, le=MAX_LIMIT, description="Estimate for each image part.")
-    audio_tokens: int = Field(default=600, ge=0, le=MAX_LIMIT, description="Estimate for each audio part.")
-    flush: FlushModel = FlushModel()
-
-    @model_validator(mode="after")
-    def _one_source_of_encoding(self) -> DefinitionModel:
-        if self.encoding is not None and self.model is not None:
-            raise ValueError("give either encoding or model, not both")
-        limit = self.max_tokens
-        if limit is not None and self.flush.strategy == "hybrid_summary":
-            room = int(limit * self.flush.target)
-            if self.flush.summary_tokens >= room and "summary_tokens" in self.flush.model_fields_set:
-                raise ValueError(
-                    f"flush.summary_tokens ({self.flush.summary_tokens}) must be below the target of {room} tokens"
-                )
-        return self
-
-    def to_domain(self) -> Definition:
-        """Return the definition without any trace of where it came from."""
-        encoding = self.encoding or (encoding_for_model(self.model) if self.model else Definition().encoding)
-        flush = self.flush
-        summary_tokens = flush.summary_tokens
-        if self.max_tokens is not None:  # a small memory gets a small summary without being asked for one
-            summary_tokens = min(summary_tokens, max(int(self.max_tokens * flush.target) // 2, SMALLEST_SUMMARY_TOKENS))
-        return Definition(
-            id=self.id,
-            description=self.description,
-            encoding=encoding,
-            max_tokens=self.max_tokens,
-            max_messages=self.max_messages,
-            ttl_ms=self.ttl,
-            image_tokens=self.image_tokens,
-            audio_tokens=self.audio_tokens,
-            flush=FlushPolicy(flush.strategy, flush.threshold, flush.target, summary_tokens),
-        )
-
-
-class DefinitionsFile(BaseModel):
-    """The whole file."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    strict: bool = Field(default=False, description="Refuse keys that name no definition.")
-    definitions: list[DefinitionModel] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _unique_ids(self) -> DefinitionsFile:
-        ids = [definition.id for definition in self.definitions]
-        twice = sorted({name for name in ids if ids.count(name) > 1})
-        if twice:
-            raise ValueError(f"these ids are defined more than once: {', '.join(twice)}")
-        return self
+SUFFIXES = (".yaml", ".yml")
+"""Files of a folder that are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,43 +40,188 @@ class Definitions:
     strict: bool = False
 
 
+@dataclass(slots=True)
+class _File:
+    """One file, and what is wrong with it."""
+
+    path: Path
+    document: Document
+    problems: list[str]
+
+    def complain(self, location: Sequence[str | int], text: str) -> None:
+        """Note a problem as `file:line: definition 'chat', field: text`."""
+        where: list[str] = []
+        line, rest = self.document.line(location), list(location)
+        if len(rest) > 1 and rest[0] == "definitions" and isinstance(rest[1], int):
+            where.append(self._name(rest[1]))
+            rest = rest[2:]
+        if rest:
+            where.append(".".join(map(str, rest)))
+        self.problems.append(": ".join([f"{self.path}:{line}", *([", ".join(where)] if where else []), text]))
+
+    def _name(self, place: int) -> str:
+        value = self.document.value
+        entry = value["definitions"][place] if isinstance(value, dict) else None
+        name = entry.get("id") if isinstance(entry, dict) else None
+        return f"definition '{name}'" if name else f"definition number {place + 1}"
+
+
 def builtin_definitions() -> Definitions:
     """Return what holds without a file: the one definition `default`."""
     return Definitions({DEFAULT_DEFINITION: Definition()})
 
 
-def load_definitions(path: Path) -> Definitions:
-    """Read a file. Where it does not define `default` and is not strict, the built-in one is added.
+def load_definitions(paths: Path | Sequence[Path]) -> Definitions:
+    """Read files. Where none defines `default` and none is strict, the built-in one is added.
+
+    Args:
+        paths: files, or folders whose `SUFFIXES` are read in the order of their names.
 
     Raises:
-        ConfigurationError: with every problem of the file.
+        ConfigurationError: with every problem of all files.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as problem:
-        raise ConfigurationError([f"{path}: cannot be read: {problem}"]) from problem
-    except yaml.YAMLError as problem:
-        raise ConfigurationError([f"{path}: is not YAML: {problem}"]) from problem
-    try:
-        file = DefinitionsFile.model_validate(content)
-    except ValidationError as problem:
-        raise ConfigurationError([_line(path, content, finding) for finding in problem.errors()]) from problem
-    by_id = {definition.id: definition.to_domain() for definition in file.definitions}
-    if not file.strict:
+    problems: list[str] = []
+    files = [file for path in _files(paths, problems) if (file := _read(path, problems)) is not None]
+    parsed = [(file, model) for file in files if (model := _parsed(file, files)) is not None]
+    strict = _once(files, parsed, "strict")
+    _once(files, parsed, "defaults")
+    models = {name: _model(each) for name, each in (_once(files, parsed, "models") or {}).items()}
+    by_id = _by_id(parsed, models)
+    for file in files:
+        problems += file.problems
+    if problems:
+        raise ConfigurationError(problems)
+    if not strict:
         by_id.setdefault(DEFAULT_DEFINITION, Definition())
-    return Definitions(by_id, file.strict)
+    return Definitions(by_id, bool(strict))
 
 
-def _line(path: Path, content: Any, finding: Any) -> str:
-    """Return one problem as `file: definition 'chat', field: text`."""
-    where: list[str] = []
-    location = list(finding["loc"])
-    if len(location) > 1 and location[0] == "definitions" and isinstance(location[1], int):
-        entry = content["definitions"][location[1]]
-        name = entry.get("id") if isinstance(entry, dict) else None
-        where.append(f"definition '{name}'" if name else f"definition number {location[1] + 1}")
-        location = location[2:]
-    if location:
-        where.append(".".join(map(str, location)))
-    text = finding["msg"].removeprefix("Value error, ")
-    return ": ".join([str(path), *([", ".join(where)] if where else []), text])
+def _files(paths: Path | Sequence[Path], problems: list[str]) -> Iterable[Path]:
+    for path in [paths] if isinstance(paths, Path) else paths:
+        if not path.is_dir():
+            yield path
+            continue
+        inside = sorted(each for each in path.iterdir() if each.suffix in SUFFIXES and each.is_file())
+        if not inside:
+            problems.append(f"{path}: holds no {' or '.join(SUFFIXES)} file")
+        yield from inside
+
+
+def _read(path: Path, problems: list[str]) -> _File | None:
+    try:
+        document = read(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as problem:
+        problems.append(f"{path}: cannot be read: {problem}")
+        return None
+    except (yaml.YAMLError, RecursionError, ValueError) as problem:
+        problems.append(f"{path}: is not YAML: {problem}")
+        return None
+    file = _File(path, document, [])
+    for twice in document.twice:
+        file.complain(twice, "is given more than once")
+    return file
+
+
+def _parsed(file: _File, files: Sequence[_File]) -> DefinitionsFile | None:
+    """Return what a file says, with the defaults of whichever file has them under its definitions."""
+    value = file.document.value
+    defaults = next((found for each in files if (found := _defaults(each)) is not None), {})
+    definitions = value.get("definitions") if isinstance(value, dict) else None
+    if defaults and isinstance(value, dict) and isinstance(definitions, list):
+        merged = [_merged(defaults, each) if isinstance(each, dict) else each for each in definitions]
+        value = {**value, "definitions": merged}
+    try:
+        return DefinitionsFile.model_validate(value)
+    except ValidationError as problem:
+        for finding in problem.errors():
+            file.complain(_location(finding["loc"], value), _text(finding))
+        return None
+
+
+def _defaults(file: _File) -> Mapping[str, Any] | None:
+    value = file.document.value
+    found = value.get("defaults") if isinstance(value, dict) else None
+    return found if isinstance(found, dict) else None
+
+
+def _merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a definition over the defaults, part by part."""
+    merged = dict(defaults)
+    for name, value in own.items():
+        below = merged.get(name)
+        merged[name] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _location(location: Iterable[str | int], value: Any) -> list[str | int]:
+    """Return pydantic's location as far as it is one of the file: it also names the variants of a type."""
+    path: list[str | int] = []
+    for step in location:
+        if isinstance(value, dict):
+            if step not in value and path and isinstance(step, str) and (step[:1].isupper() or "[" in step):
+                continue
+            value = value.get(step)
+        elif isinstance(value, list) and isinstance(step, int):
+            value = value[step] if step < len(value) else None
+        elif path and value is not None:
+            continue
+        path.append(step)
+    return path
+
+
+def _text(finding: Any) -> str:
+    if finding["type"] == "extra_forbidden":
+        return "there is no such field"
+    if finding["type"] == "missing":
+        return "is missing"
+    text: str = finding["msg"]
+    return text.removeprefix("Value error, ")
+
+
+def _once(files: Sequence[_File], parsed: Sequence[tuple[_File, DefinitionsFile]], field: str) -> Any:
+    """Return a field that holds for all files, and may stand in one of them only."""
+    found: Any = None
+    first: _File | None = None
+    for file, model in parsed:
+        value = getattr(model, field)
+        if value is None:
+            continue
+        if first is not None:
+            line = first.document.line((field,))
+            file.complain((field,), f"stands in {first.path}:{line} too; it holds for all files, so give it once")
+            continue
+        found, first = value, file
+    return found
+
+
+def _model(model: ModelModel) -> Model:
+    return Model(model.context, model.encoding, model.calibration)
+
+
+def _by_id(parsed: Sequence[tuple[_File, DefinitionsFile]], models: Mapping[str, Model]) -> dict[str, Definition]:
+    by_id: dict[str, Definition] = {}
+    places: dict[str, str] = {}
+    for file, model in parsed:
+        for place, definition in enumerate(model.definitions):
+            location = ("definitions", place, "id")
+            if definition.id in places:
+                file.complain(location, f"is defined in {places[definition.id]} too")
+                continue
+            places[definition.id] = f"{file.path}:{file.document.line(location)}"
+            try:
+                by_id[definition.id] = definition.to_domain(_known(definition, models))
+            except ValueError as problem:
+                file.complain(("definitions", place), str(problem))
+    return by_id
+
+
+def _known(definition: DefinitionModel, models: Mapping[str, Model]) -> dict[str, Model]:
+    """Return what is known of the model that a definition names.
+
+    Raises:
+        UnknownModel: nothing is.
+    """
+    name = definition.model
+    if name is None:
+        return {}
+    return {name: models[name] if name in models else known_model(name)}

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sidecar.config.definitions import Definitions, builtin_definitions, load_definitions
@@ -110,7 +110,11 @@ class Settings(BaseSettings):
     sentinel_password: SecretStr | None = Field(
         default=None, validate_default=True, min_length=1, description="Password at the Sentinels."
     )
-    definitions: Path | None = Field(default=None, description="YAML file with memory definitions.")
+    definitions: Annotated[str, BeforeValidator(str)] | None = Field(
+        default=None,
+        min_length=1,
+        description="YAML files with memory definitions: a file, a folder, or several, as in `PATH`.",
+    )
     project: str = Field(default="default", min_length=1, max_length=64, description="Separates memories on one Redis.")
     key_prefix: str = Field(default="mem", pattern=r"^[A-Za-z0-9_.-]{1,32}$", description="First part of all our keys.")
     engine: Literal["local", "temporal"] = Field(default="local", description="What runs flushes.")
@@ -254,15 +258,29 @@ def load_settings(**overrides: Any) -> tuple[Settings, Definitions]:
             name, _, text = line.partition(": ")
             problems.append(f"{_source(name, given)}: {text}")
     definitions = builtin_definitions()
-    path = settings.definitions if settings else _definitions_path(given)
-    if path is not None:
-        try:
-            definitions = load_definitions(Path(path))
-        except ConfigurationError as problem:
-            problems += problem.problems
+    try:
+        # Also when other settings are wrong, so that all problems are shown at once.
+        definitions = _definitions(settings.definitions if settings else _named_definitions(given))
+    except ConfigurationError as problem:
+        problems += problem.problems
     if problems or settings is None:
         raise ConfigurationError(problems)
     return settings, definitions
+
+
+def read_definitions(settings: Settings) -> Definitions:
+    """Read the definitions that the settings name.
+
+    Raises:
+        ConfigurationError: with every problem of them.
+    """
+    return _definitions(settings.definitions)
+
+
+def _definitions(paths: str | None) -> Definitions:
+    if paths is None:
+        return builtin_definitions()
+    return load_definitions([Path(path) for path in paths.split(os.pathsep) if path])
 
 
 def _source(name: str, given: dict[str, Any]) -> str:
@@ -270,7 +288,6 @@ def _source(name: str, given: dict[str, Any]) -> str:
     return f"--{name.replace('_', '-')}" if name in given else f"{PREFIX}{name.upper()}"
 
 
-def _definitions_path(given: dict[str, Any]) -> Path | None:
-    """Find the definitions file even when other settings are wrong, so that all problems are shown at once."""
-    path = given.get("definitions") or os.environ.get(f"{PREFIX}DEFINITIONS")
-    return Path(path) if path else None
+def _named_definitions(given: dict[str, Any]) -> str | None:
+    named = given.get("definitions") or os.environ.get(f"{PREFIX}DEFINITIONS")
+    return str(named) if named else None

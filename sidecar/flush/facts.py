@@ -21,7 +21,7 @@ def to_facts(page: Iterable[RawFacts], kept: Container[str]) -> list[MessageFact
     facts = []
     for raw in page:
         calls, answers = _tool_ids(raw.fields) if raw.fields else ((), None)
-        facts.append(MessageFacts(raw.id, raw.role, raw.tokens, calls, answers, raw.id in kept))
+        facts.append(MessageFacts(raw.id, raw.role, raw.tokens, calls, answers, raw.id in kept, raw.kind))
     return facts
 
 

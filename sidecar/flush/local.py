@@ -17,6 +17,7 @@ import structlog
 
 from sidecar.errors import (
     EngineUnavailable,
+    FlushLocked,
     FlushRefused,
     MemsidecarError,
     Unavailable,
@@ -42,6 +43,10 @@ MAX_ROUNDS = 10
 FIRST_POLL_S = 0.05
 LONGEST_POLL_S = 1.0
 """Between two questions for a flush of another process: most are over at once, a long one has time."""
+
+LOCK_PATIENCE_S = 60.0
+"""How long a commit waits while agents hold the memory's lock, turn after turn. Then the flush is given up: its mark
+stays, and the next one plans on what is there by then."""
 
 GOODBYE_S = 2.0
 """Limit of giving up a lease at shutdown. Without that, others wait for the lease to run out."""
@@ -205,7 +210,14 @@ class LocalEngine:
                 # Later rounds are there for appends over the threshold, never for the wish of the one who
                 # forced.
                 force = order.force and number == 0
-                begun = await self._steps.begin(order.definition, order.instance, run_id=flight.run.run_id, force=force)
+                begun = await self._steps.begin(
+                    order.definition,
+                    order.instance,
+                    run_id=flight.run.run_id,
+                    force=force,
+                    strategy=order.strategy,
+                    target_tokens=order.target_tokens if number == 0 else None,
+                )
                 if number == 0:
                     flight.begun.set_result(begun)
                 outcome = begun.outcome if begun.ticket is None else await self._flush(begun.ticket)
@@ -242,7 +254,7 @@ class LocalEngine:
         except asyncio.CancelledError:
             await self._give_up(ticket, STOPPED)
             raise
-        except (FlushRefused, UpstreamError) as refused:
+        except (FlushRefused, FlushLocked, UpstreamError) as refused:
             error = str(refused)
             _log.warning("a flush broke off; it is tried again", memory=memory, error=error)
         except Exception as bug:
@@ -265,7 +277,19 @@ class LocalEngine:
         except BaseExceptionGroup as failures:
             # Either a step failed, or the lease is lost and the step was cancelled for it: one reason.
             raise failures.exceptions[0] from None
-        return await self._steps.commit(ticket)
+        return await self._commit(ticket)
+
+    async def _commit(self, ticket: Ticket) -> FlushOutcome:
+        """Commit; while somebody holds the turn lock of the memory, wait for the end of the turn."""
+        patient_until = asyncio.get_running_loop().time() + LOCK_PATIENCE_S
+        while True:
+            try:
+                return await self._steps.commit(ticket)
+            except FlushLocked as locked:
+                if asyncio.get_running_loop().time() >= patient_until:
+                    raise
+                await self._steps.renew(ticket)
+                await asyncio.sleep(min(locked.left_ms / 1000, LONGEST_POLL_S))
 
     async def _renew(self, ticket: Ticket) -> None:
         while True:

@@ -13,17 +13,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import structlog
 
-from sidecar.errors import FlushRefused, UnknownMemory
+from sidecar.errors import FlushLocked, FlushRefused, UnknownMemory
 from sidecar.flush import staging
 from sidecar.flush.facts import to_facts
 from sidecar.flush.ticket import Begun, PlanFacts, Ticket
 from sidecar.memory.definition import Definition
 from sidecar.memory.message import MessageFacts, StoredMessage, count_summary
-from sidecar.memory.plan import Limits, forced, make_plan
-from sidecar.memory.ports import FlushOutcome, Summariser, TextCounter
+from sidecar.memory.plan import SMALLEST_SUMMARY_TOKENS, Limits, forced, make_plan
+from sidecar.memory.ports import FlushOrder, FlushOutcome, Summariser, TextCounter
 from sidecar.metrics import Metrics
 from sidecar.store.flush_store import FlushStore, Lease, Record
 from sidecar.store.flush_store import Limits as Thresholds
@@ -69,13 +70,23 @@ class FlushSteps:
         self._summariser = summariser
         self._metrics = metrics
 
-    async def begin(self, definition: str, instance: str, *, run_id: str, force: bool) -> Begun:
+    async def begin(
+        self,
+        definition: str,
+        instance: str,
+        *,
+        run_id: str,
+        force: bool,
+        strategy: str = "",
+        target_tokens: int | None = None,
+    ) -> Begun:
         """Ask for the right to flush. O(1).
 
         Args:
             definition, instance: which memory.
             run_id: who asks; the same again when a begin is repeated, never again for a new flush.
             force: flush below the threshold too.
+            strategy, target_tokens: as in `ports.FlushOrder`.
         """
         known = self._definition(definition, instance)
         reply = await self._store.begin(
@@ -84,14 +95,14 @@ class FlushSteps:
             run_id=run_id,
             lease_ms=self.lease_ms,
             force=force,
-            limits=_thresholds(known),
+            limits=_thresholds(known) if target_tokens is None else Thresholds(target_tokens, None),
         )
         if reply.code == "begun":
             ticket = Ticket(
                 definition=definition,
                 instance=instance,
                 run_id=run_id,
-                strategy=known.flush.strategy,
+                strategy=strategy or _strategy(known),
                 force=force,
                 epoch=reply.epoch,
                 fence=reply.fence,
@@ -101,6 +112,7 @@ class FlushSteps:
                 tokens=reply.tokens,
                 summary_tokens=reply.summary_tokens,
                 begun_ms=reply.now_ms,
+                target_tokens=target_tokens,
             )
             return Begun("begun", run_id, ticket=ticket)
         if reply.code == "joined":
@@ -119,18 +131,8 @@ class FlushSteps:
             FlushRefused: the memory has moved on.
         """
         policy = self._definition(ticket.definition, ticket.instance)
-        kept = await self._store.kept_ids(ticket.definition, ticket.instance)
-        facts: list[MessageFacts] = []
-        async for page in self._store.facts(ticket.definition, ticket.instance, ticket.last_id):
-            facts += to_facts(page, kept)
-        limits = Limits(
-            target_tokens=policy.target_tokens,
-            target_messages=policy.target_messages,
-            summary_tokens=policy.flush.summary_tokens,
-            current_summary_tokens=ticket.summary_tokens,
-        )
-        if ticket.force:
-            limits = forced(limits, facts)
+        facts = await self._facts(ticket.definition, ticket.instance, ticket.last_id)
+        limits = _limits(policy, ticket.summary_tokens, ticket.target_tokens, facts, force=ticket.force)
         # Off the event loop: 50,000 messages take tens of milliseconds, in which no client would be served.
         staged = await asyncio.to_thread(_staged_plan, ticket, facts, limits)
         code, first = await self._store.stage_plan(_lease(ticket), staged)
@@ -189,6 +191,7 @@ class FlushSteps:
 
         Raises:
             FlushRefused: the memory has moved on, or plan or summary have expired. Nothing was changed.
+            FlushLocked: somebody holds the lease on the memory. Nothing was changed; try again.
         """
         known = self._definition(ticket.definition, ticket.instance)
         reply = await self._store.commit(
@@ -196,8 +199,10 @@ class FlushSteps:
             generation=ticket.generation,
             begun_ms=ticket.begun_ms,
             limits=_thresholds(known),
-            ttl_ms=known.ttl_ms,
+            ttl_ms=known.ttl_after_flush_ms or known.ttl_ms,
         )
+        if reply.code == "locked":
+            raise FlushLocked(reply.left_ms)
         if reply.record is None:
             raise FlushRefused(reply.code)
         outcome = _outcome(reply.record)
@@ -241,6 +246,31 @@ class FlushSteps:
             lost = "the process that ran this flush went away, or the memory was cleared"
             return FlushOutcome("failed", run_id, error=lost)
         return _outcome(now.record)
+
+    async def preview(self, order: FlushOrder) -> FlushOutcome:
+        """Tell what a flush would do now; see `ports.FlushPreview`. O(n), and changes nothing."""
+        known = self._definition(order.definition, order.instance)
+        totals = await self._store.totals(order.definition, order.instance)
+        facts = await self._facts(order.definition, order.instance, "+")
+        limits = _limits(known, totals.summary_tokens, order.target_tokens, facts, force=order.force)
+        strategy = order.strategy or _strategy(known)
+        plan = await asyncio.to_thread(make_plan, strategy, facts, limits)
+        tokens = sum(fact.tokens for fact in facts)
+        return FlushOutcome(
+            status="done",
+            strategy=strategy,
+            removed=plan.removed,
+            messages=len(facts) - plan.removed,
+            tokens=tokens - plan.freed_tokens,
+            tokens_freed=plan.freed_tokens,
+        )
+
+    async def _facts(self, definition: str, instance: str, last_id: str) -> list[MessageFacts]:
+        kept = await self._store.kept_ids(definition, instance)
+        facts: list[MessageFacts] = []
+        async for page in self._store.facts(definition, instance, last_id):
+            facts += to_facts(page, kept)
+        return facts
 
     async def reachable(self) -> bool:
         """Tell whether Redis answers now."""
@@ -287,6 +317,25 @@ def _staged_plan(ticket: Ticket, facts: list[MessageFacts], limits: Limits) -> b
         tokens=ticket.tokens,
     )
     return staging.encode(staged)
+
+
+def _strategy(definition: Definition) -> str:
+    """Return the definition's strategy. A buffer keeps its newest messages and has no summary."""
+    return "fifo" if definition.type == "buffer" else definition.flush.strategy
+
+
+def _limits(
+    definition: Definition, summary_tokens: int, target: int | None, facts: list[MessageFacts], *, force: bool
+) -> Limits:
+    limits = Limits(
+        target_tokens=definition.target_tokens if target is None else target,
+        target_messages=definition.target_messages if target is None else None,
+        summary_tokens=definition.flush.summary_tokens,
+        current_summary_tokens=summary_tokens,
+    )
+    if target is not None:  # whoever names a target means it, and not half of what there is
+        return replace(limits, summary_tokens=min(limits.summary_tokens, max(target // 2, SMALLEST_SUMMARY_TOKENS)))
+    return forced(limits, facts) if force else limits
 
 
 def _thresholds(definition: Definition) -> Thresholds:

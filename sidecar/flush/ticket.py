@@ -29,6 +29,7 @@ class Ticket:
         messages, tokens: totals of the log at the begin.
         summary_tokens: what the summary weighed at the begin.
         begun_ms: time of the begin by Redis's clock.
+        target_tokens: what was asked for instead of the definition's target, or None.
     """
 
     definition: str
@@ -44,6 +45,7 @@ class Ticket:
     tokens: int
     summary_tokens: int
     begun_ms: int
+    target_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

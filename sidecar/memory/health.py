@@ -6,11 +6,12 @@ Asked on the process's own connection, not on the client's: whoever may not touc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Protocol
 
 from sidecar.errors import UpstreamError
+from sidecar.memory.catalogue import Catalogue
 from sidecar.memory.ports import FlushEngine, TextCounter
 from sidecar.memory.results import HealthReport
 
@@ -25,9 +26,14 @@ class Ping(Protocol):
 
 
 class OutboxGauge(Protocol):
-    """What the sweeper last saw of the outbox, and whether the engine was up; `sidecar.metrics.Metrics` is one."""
+    """What is counted anyway: what the sweeper last saw of the outbox, whether the engine was up, and locks.
+
+    `sidecar.metrics.Metrics` is one.
+    """
 
     engine_up: bool | None
+    locks_acquired: int
+    locks_refused: int
 
     @property
     def outbox_depth(self) -> int: ...
@@ -44,7 +50,8 @@ class Health:
         engine: runs flushes.
         gauge: what is known of the outbox.
         counter: returns the counter of an encoding.
-        encodings: those that the definitions use.
+        catalogue: the definitions in force, whose encodings are told.
+        lock_waiters: returns how many locks and changes wait for somebody else's lease now.
     """
 
     def __init__(
@@ -54,13 +61,15 @@ class Health:
         engine: FlushEngine,
         gauge: OutboxGauge,
         counter: Callable[[str], TextCounter],
-        encodings: Collection[str],
+        catalogue: Catalogue,
+        lock_waiters: Callable[[], int],
     ) -> None:
         self._ping = ping
         self._engine = engine
         self._gauge = gauge
         self._counter = counter
-        self._encodings = sorted(encodings)
+        self._catalogue = catalogue
+        self._lock_waiters = lock_waiters
         self._asking: asyncio.Task[HealthReport] | None = None
 
     async def report(self) -> HealthReport:
@@ -95,8 +104,11 @@ class Health:
             outbox_age_seconds=self._gauge.outbox_age_seconds,
             encodings={
                 encoding: type(self._counter(encoding)).__name__.removesuffix("Counter").lower()
-                for encoding in self._encodings
+                for encoding in sorted({definition.encoding for definition in self._catalogue.values()})
             },
+            locks_acquired=self._gauge.locks_acquired,
+            locks_refused=self._gauge.locks_refused,
+            lock_waiters=self._lock_waiters(),
         )
 
     async def redis_round_trip(self) -> float:

@@ -25,7 +25,8 @@ _MUST_ENCODE = re.compile(r"[^!-9;-z|~]|%")
 class MemoryKeys:
     """The names on Redis of everything that belongs to one memory.
 
-    `name` (`project:definition:instance`, encoded) is also the member in the outbox and names the workflow.
+    `name` (`project:definition:instance`, encoded) is also the member in the outbox and names the workflow. `wake` is
+    no key but the channel on which those who wait are told of an append, or of a released lock.
     """
 
     name: str
@@ -34,6 +35,16 @@ class MemoryKeys:
     keep: str
     work: str
     due: str
+    lock: str
+    wake: str
+
+    def idem(self, token: str) -> str:
+        """Return the key that keeps the reply of the append which the caller named `token`."""
+        return f"{self.log.replace(':log:', ':idem:', 1)}:{encode(token)}"
+
+    def fork(self, run: str) -> str:
+        """Return the key where a copy is gathered until it is whole; `run` tells copies apart."""
+        return f"{self.log.replace(':log:', ':fork:', 1)}:{run}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +85,8 @@ def _keys(prefix: str, project: str, definition: str, instance: str) -> MemoryKe
         keep=f"{prefix}:keep:{tag}:{name}",
         work=f"{prefix}:work:{tag}:{name}",
         due=f"{prefix}:due:{tag}:{encode(project)}",
+        lock=f"{prefix}:lock:{tag}:{name}",
+        wake=f"{prefix}:wake:{tag}:{name}",
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 from typing import NamedTuple
 
 from sidecar.memory.definition import Definition
@@ -18,7 +19,7 @@ PROTECTED_ROLES = frozenset({"system", "developer"})
 """Instructions: part of every budgeted read, and never removed by a flush."""
 
 MESSAGE_OVERHEAD_TOKENS = 3
-"""What the chat format adds to each message (`<|start|>`, the separator and `<|end|>`)."""
+"""What the chat format adds to each message (`<|start|>`, the separator and `<|end|>`); definitions may differ."""
 
 NAME_OVERHEAD_TOKENS = 1
 """What the chat format adds to a message that carries a name."""
@@ -38,7 +39,7 @@ class Message:
         fields: compact JSON object of all other fields, or "" if there are none.
         counted: the further texts that count as tokens (name, tool calls as JSON, texts of parts).
         named: whether it carries a `name`.
-        images, audios: how many such parts it has; they weigh what the definition estimates.
+        images, audios, files: how many such parts it has; they weigh what the definition estimates.
     """
 
     role: str
@@ -48,6 +49,7 @@ class Message:
     named: bool = False
     images: int = 0
     audios: int = 0
+    files: int = 0
 
 
 class StoredMessage(NamedTuple):
@@ -71,6 +73,7 @@ class MessageFacts:
         calls: ids of the tool calls that it makes.
         answers: the tool call that it answers, or None.
         pinned: whether it must never be removed, whatever its role.
+        kind: its class in the definition's priority blocks, or "".
     """
 
     id: str
@@ -79,6 +82,7 @@ class MessageFacts:
     calls: tuple[str, ...] = ()
     answers: str | None = None
     pinned: bool = False
+    kind: str = ""
 
 
 def count_summary(text: str, count: Callable[[str], int]) -> int:
@@ -91,14 +95,23 @@ def count_message(message: Message, definition: Definition, count: Callable[[str
 
     Args:
         message: what is to be stored.
-        definition: gives the estimates for images and audio.
+        definition: gives the overhead, the estimates for parts that are no text, and the calibration.
         count: exact tokens of a text in the definition's encoding.
     """
-    tokens = MESSAGE_OVERHEAD_TOKENS + count(message.role) + count(message.content)
+    tokens = definition.per_message_overhead + count(message.role) + count(message.content)
     for text in message.counted:
         tokens += count(text)
     if message.named:
         tokens += NAME_OVERHEAD_TOKENS
-    if message.images or message.audios:
-        tokens += message.images * definition.image_tokens + message.audios * definition.audio_tokens
-    return tokens
+    if message.images or message.audios or message.files:
+        tokens += (
+            message.images * definition.image_tokens
+            + message.audios * definition.audio_tokens
+            + message.files * definition.file_tokens
+        )
+    return calibrated(tokens, definition)
+
+
+def calibrated(tokens: int, definition: Definition) -> int:
+    """Return a count in the tokens of the definition's model, rounded up: a budget is kept rather than filled."""
+    return tokens if definition.calibration == 1 else ceil(tokens * definition.calibration)

@@ -44,11 +44,20 @@ class Summariser(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FlushOrder:
-    """Which memory to flush. `force` flushes below the threshold too."""
+    """Which memory to flush, and how.
+
+    Args:
+        definition, instance: which.
+        force: below the threshold too.
+        strategy: a name in `memory.plan.STRATEGIES`; "" for that of the definition.
+        target_tokens: to get down to; None for the definition's target. It is the threshold as well then.
+    """
 
     definition: str
     instance: str
     force: bool = False
+    strategy: str = ""
+    target_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +100,20 @@ class FlushHandle(Protocol):
 
         Raises:
             EngineUnavailable: the engine cannot be asked; the flush itself may go on.
+        """
+        ...
+
+
+class FlushPreview(Protocol):
+    """Tells what a flush would do."""
+
+    async def preview(self, order: FlushOrder) -> FlushOutcome:
+        """Plan on the memory as it is now, and change nothing.
+
+        `messages` and `tokens` are the totals that the plan leaves, without the summary that would be made.
+
+        Raises:
+            UpstreamError: Redis refused, or cannot be reached.
         """
         ...
 

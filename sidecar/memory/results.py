@@ -6,19 +6,22 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from sidecar.memory.message import StoredMessage
+from sidecar.memory.requests import Format
 
 FlushState = Literal["none", "due", "running", "failed"]
 
 
 class AppendResult(NamedTuple):
-    """What an append did: ids of its first and last message, and the totals after it."""
+    """What an append, write or fork did: ids of its first and last message (None where none was stored), and the
+    totals after it. `duplicate`: it was the repetition of an earlier one, whose reply this is."""
 
-    first_id: str
-    last_id: str
+    first_id: str | None
+    last_id: str | None
     appended: int
     messages: int
     tokens: int
     flush: str
+    duplicate: bool = False
 
 
 @dataclass(slots=True)
@@ -32,7 +35,7 @@ class ReadResult:
     total_tokens: int
     more: bool
     left_out: int
-    openai: bool = False
+    format: Format = "resp"
 
     @property
     def tokens(self) -> int:
@@ -60,6 +63,7 @@ class MemoryInfo:
     encoding: str
     first_id: str | None
     last_id: str | None
+    locked: bool = False
 
     @property
     def usage(self) -> float:
@@ -100,9 +104,28 @@ class HealthReport:
     outbox_depth: int
     outbox_age_seconds: float
     encodings: dict[str, str]
+    locks_acquired: int = 0
+    locks_refused: int = 0
+    lock_waiters: int = 0
 
 
 class EncodingDiffers(NamedTuple):
     """Nothing was stored: the memory's messages were counted with this other encoding, so new ones must be too."""
 
     encoding: str
+
+
+class LockGranted(NamedTuple):
+    """The lease on a memory: the holder's token, a number that grows with every lease, its length, and the wait."""
+
+    token: str
+    fence: int
+    ttl_ms: int
+    waited_ms: int = 0
+
+
+class ListPage(NamedTuple):
+    """A step of a walk over the memories: where to go on ("0": it is over), and keys as clients write them."""
+
+    cursor: str
+    keys: list[str]

@@ -1,36 +1,47 @@
-"""Executes the MEM commands: counts tokens, asks the store, asks the flush engine.
+"""Executes the MEM commands: asks the intake what is to be stored, the store to store it, and the flush engine.
 
 Its counterpart is the session, which says what to run; how messages lie on Redis is the store's business. The frequent
-commands go through callbacks from end to end, the slow ones (a large text to count, a flush to wait for) are tasks.
+commands go through callbacks from end to end, the slow ones (a large text to count, a lock or a flush to wait for) are
+tasks.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import cache, partial
 from typing import Any, Protocol
 
-from sidecar.errors import BadMessage, EngineUnavailable, FlushFailed, FlushTimeout, SyntaxProblem, UnknownMemory
+from sidecar.errors import BadMessage, FlushTimeout, Forbidden, SyntaxProblem, Unavailable, UnknownMemory
 from sidecar.memory.addressing import Memory
-from sidecar.memory.definition import DEFAULT_DEFINITION, Definition
+from sidecar.memory.catalogue import Catalogue
+from sidecar.memory.definition import DEFAULT_DEFINITION, Definition, PrivacyPolicy
+from sidecar.memory.flushing import Flushing
 from sidecar.memory.health import Health
-from sidecar.memory.message import Message, count_message
-from sidecar.memory.ports import FlushEngine, FlushHandle, FlushOrder, FlushOutcome, TextCounter
+from sidecar.memory.intake import Intake, Redactor
+from sidecar.memory.message import Message, calibrated
+from sidecar.memory.ports import FlushEngine, FlushPreview, TextCounter
+from sidecar.memory.reading import Reading, ReadTally, Watches, is_slow
 from sidecar.memory.requests import (
     LARGE_MESSAGE_CHARACTERS,
     MAX_REQUEST_MESSAGES,
     AppendRequest,
     ClearRequest,
     CountRequest,
+    DefinitionsRequest,
+    DeleteRequest,
     FlushRequest,
+    ForkRequest,
     HealthRequest,
     InfoRequest,
+    ListRequest,
+    LockRequest,
+    PinRequest,
     ReadRequest,
     Request,
+    UnlockRequest,
 )
-from sidecar.memory.results import AppendResult, EncodingDiffers, FlushReport, MemoryInfo, ReadResult
-from sidecar.memory.window import without_orphans
+from sidecar.memory.results import AppendResult, EncodingDiffers, ListPage, LockGranted, MemoryInfo
 
 Done = Callable[[Any], None]
 """Takes the result of a command, or the exception that ended it."""
@@ -38,46 +49,87 @@ Done = Callable[[Any], None]
 MAX_REMEMBERED_ENCODINGS = 4_096
 """Memories known to be counted with another encoding than their definition says; forgotten all at once when full."""
 
+_CHANGING = frozenset(
+    {AppendRequest, ClearRequest, DeleteRequest, PinRequest, ForkRequest, LockRequest, UnlockRequest, FlushRequest}
+)
+"""Requests that a read-only definition refuses."""
+
 
 class Store(Protocol):
     """What the service needs from `store.memory_store`; see there."""
 
-    def append(self, memory: Memory, messages: list[Message], tokens: list[int], encoding: str, done: Done) -> None: ...
-
-    def read(
+    def append(
         self,
         memory: Memory,
-        *,
-        tokens: int | None,
-        most: int | None,
-        since: str | None,
-        with_summary: bool,
-        touch: bool,
+        messages: list[Message],
+        weights: Sequence[int | str],
+        encoding: str,
         done: Done,
+        *,
+        token: str = "",
+        idempotent: str | None = None,
+        replace: bool = False,
     ) -> None: ...
+
+    def read(self, request: ReadRequest, done: Done, *, wait_ms: int = 0) -> None: ...
 
     def info(self, memory: Memory, done: Done) -> None: ...
 
-    def clear(self, memory: Memory, done: Done) -> None: ...
+    def clear(self, memory: Memory, done: Done, *, token: str = "") -> None: ...
+
+    def delete(
+        self, memory: Memory, ids: Sequence[str], done: Done, *, pairs: bool = False, token: str = ""
+    ) -> None: ...
+
+    def pin(self, memory: Memory, ids: Sequence[str], done: Done, *, pin: bool) -> None: ...
+
+    async def close(self) -> None: ...
 
 
-class Tally(Protocol):
+class Locks(Protocol):
+    """What the service needs from `store.locks.LockManager`; see there."""
+
+    async def acquire(self, memory: Memory, *, lease_ms: int, wait_ms: int = 0) -> LockGranted: ...
+
+    async def extend(self, memory: Memory, token: str, *, lease_ms: int) -> LockGranted: ...
+
+    async def release(self, memory: Memory, token: str) -> bool: ...
+
+
+class Forks(Protocol):
+    """`store.fork.Forks` is one."""
+
+    async def fork(self, request: ForkRequest) -> AppendResult: ...
+
+
+class Walk(Protocol):
+    """`store.walk.Walk` is one."""
+
+    async def page(self, request: ListRequest) -> ListPage: ...
+
+
+class Tally(ReadTally, Protocol):
     """Where the service counts; `sidecar.metrics.Metrics` is one."""
 
     messages_appended: int
     tokens_appended: int
-    tokens_read: int
+    duplicates: int
+
+    def redacted(self, kind: str, times: int) -> None: ...
 
 
 class MemoryService:
-    """Runs requests.
+    """Runs the requests of one user.
 
     Args:
-        store: the memories.
+        store, locks, forks, walk: the memories, with this user's rights.
+        watches: tells of appends.
         counter: returns the counter of an encoding.
         encoding_for_model: returns the encoding of a model's name, or raises ValueError.
-        definitions: by id.
+        redactor: makes what carries out a privacy policy.
+        catalogue: the definitions in force.
         engine: runs flushes.
+        preview: plans flushes.
         health: tells how the process is.
         tally: counts what was stored and read.
         max_request_messages: most messages of one append.
@@ -87,229 +139,281 @@ class MemoryService:
         self,
         *,
         store: Store,
+        locks: Locks,
+        forks: Forks,
+        walk: Walk,
+        watches: Watches,
         counter: Callable[[str], TextCounter],
         encoding_for_model: Callable[[str], str],
-        definitions: Mapping[str, Definition],
+        redactor: Callable[[PrivacyPolicy], Redactor],
+        catalogue: Catalogue,
         engine: FlushEngine,
+        preview: FlushPreview,
         health: Health,
         tally: Tally,
         max_request_messages: int = MAX_REQUEST_MESSAGES,
     ) -> None:
         self._store = store
+        self._locks = locks
         self._counter = cache(counter)  # asked for with every message
         self._encoding_for_model = encoding_for_model
-        self._definitions = definitions
-        self._engine = engine
+        self._redactor = redactor
+        self._catalogue = catalogue
         self._tally = tally
         self._max_request_messages = max_request_messages
+        self._intakes: dict[str, Intake] = {}
+        self._reading = Reading(
+            store=store, counter=lambda encoding: self._counter(encoding).count, watches=watches, tally=tally
+        )
+        flushing = Flushing(engine=engine, preview=preview, info=self._info)
         self._tasks: set[asyncio.Task[object]] = set()
+        self._stops: dict[int, Callable[[], object]] = {}  # by id of a request that waits: what ends its wait
         self._other_encodings: dict[str, str] = {}
         self._handlers: dict[type, Callable[[Any, Done], None]] = {
             AppendRequest: self._append,
             ReadRequest: self._read,
             InfoRequest: lambda request, done: store.info(request.memory, done),
             ClearRequest: self._clear,
-            CountRequest: lambda request, done: self._spawn(self._count(request), done),
-            FlushRequest: lambda request, done: self._spawn(self._flush(request), done),
-            HealthRequest: lambda request, done: self._spawn(health.report(), done),
+            DeleteRequest: lambda request, done: store.delete(
+                request.memory, request.ids, done, pairs=request.pairs, token=request.lock or ""
+            ),
+            PinRequest: lambda request, done: store.pin(request.memory, request.ids, done, pin=request.pin),
+            DefinitionsRequest: self._definitions,
+            UnlockRequest: self._task(lambda request: locks.release(request.memory, request.token)),
+            ForkRequest: self._task(forks.fork),
+            ListRequest: self._task(walk.page),
+            CountRequest: self._task(self._count),
+            HealthRequest: self._task(lambda _: health.report()),
+            LockRequest: self._task(self._lock, stopped=lambda _: Unavailable("the wait for the lock was ended")),
+            FlushRequest: self._task(flushing.flush, stopped=lambda request: FlushTimeout(request.wait_ms or 0)),
         }
 
     def execute(self, request: Request, done: Done) -> None:
         """Run a request; `done` is called once, with the result or the exception."""
         try:
-            self._handlers[type(request)](request, done)
+            kind = type(request)
+            if kind in _CHANGING:
+                definition: Definition = request.memory.definition  # type: ignore[union-attr] # each of these has one
+                if definition.mode == "read-only":
+                    raise Forbidden(definition.id)
+            self._handlers[kind](request, done)
         except Exception as problem:  # the caller gets an answer whatever happens
             done(problem)
+
+    def stop(self, request: Request) -> None:
+        """End the wait of a request that is being executed: nobody wants its answer any more, or we must leave."""
+        stop = self._stops.pop(id(request), None)
+        if stop is not None:
+            stop()
 
     async def close(self) -> None:
         """Cancel the tasks that still run; their callers are gone or get an error."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._store.close()
 
-    def _spawn(self, work: Coroutine[Any, Any, object], done: Done) -> None:
+    # ---- slow ones ----
+
+    def _task(
+        self, run: Callable[[Any], Awaitable[object]], stopped: Callable[[Any], Exception] | None = None
+    ) -> Callable[[Any, Done], None]:
+        """Return a handler that runs a coroutine; with `stopped` its wait can be ended, and that is the answer."""
+
+        async def work(request: Any) -> object:
+            return await run(request)
+
+        def handle(request: Any, done: Done) -> None:
+            task = self._spawn(work(request), done, stopped and partial(stopped, request))
+            if stopped is not None:
+                self._stops[id(request)] = task.cancel
+                task.add_done_callback(lambda _: self._stops.pop(id(request), None))
+
+        return handle
+
+    def _spawn(
+        self, work: Coroutine[Any, Any, object], done: Done, cancelled: Callable[[], BaseException] | None = None
+    ) -> asyncio.Task[object]:
         task = asyncio.get_running_loop().create_task(work, name="mem-command")
         self._tasks.add(task)
-        task.add_done_callback(partial(self._ended, done))
+        task.add_done_callback(partial(self._ended, done, cancelled or asyncio.CancelledError))
+        return task
 
-    def _ended(self, done: Done, task: asyncio.Task[object]) -> None:
+    def _ended(self, done: Done, cancelled: Callable[[], BaseException], task: asyncio.Task[object]) -> None:
         """Answer for a task. Not done by its coroutine, which never runs when it is cancelled before its first step."""
         self._tasks.discard(task)
         if task.cancelled():
-            done(asyncio.CancelledError())
+            done(cancelled())
             return
         problem = task.exception()
         done(task.result() if problem is None else problem)
 
-    # ---- append ----
+    # ---- append and write ----
 
     def _append(self, request: AppendRequest, done: Done) -> None:
-        memory = request.memory
         if len(request.messages) > self._max_request_messages:
             raise BadMessage(
                 f"a request may have {self._max_request_messages} messages, this one has {len(request.messages)}; "
                 "send them in parts"
             )
-        encoding = self._other_encodings.get(memory.keys.name, memory.definition.encoding)
-        self._append_counted(request, encoding, done)
-
-    def _append_counted(self, request: AppendRequest, encoding: str, done: Done) -> None:
         if request.large:
-            self._spawn(self._append_large(request, encoding), done)
+            self._spawn(self._append_large(request), done)
             return
-        weights = self._weigh(request, encoding)
-        self._store.append(
-            request.memory,
-            request.messages,
-            weights,
-            encoding,
-            partial(self._appended, request, sum(weights), done),
-        )
+        self._take_in(request)
+        encoding = self._encoding_of(request)
+        self._store_weighed(request, encoding, self._weigh(request, encoding), done)
 
-    async def _append_large(self, request: AppendRequest, encoding: str) -> object:
+    async def _append_large(self, request: AppendRequest) -> object:
+        await asyncio.to_thread(self._take_in, request)
+        encoding = self._encoding_of(request)
         weights = await asyncio.to_thread(self._weigh, request, encoding)
-        stored: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        return await _asked(lambda done: self._store_weighed(request, encoding, weights, done))
+
+    def _take_in(self, request: AppendRequest) -> None:
+        """Put in place of the messages what is to be stored of them."""
+        request.messages, redacted = self._intake(request.memory.definition).admit(request.messages)
+        for kind, times in redacted.items():
+            self._tally.redacted(kind, times)
+
+    def _encoding_of(self, request: AppendRequest) -> str:
+        memory = request.memory
+        if request.replace:
+            return memory.definition.encoding
+        return self._other_encodings.get(memory.keys.name, memory.definition.encoding)
+
+    def _weigh(self, request: AppendRequest, encoding: str) -> list[int | str]:
+        return self._intake(request.memory.definition).weigh(request.messages, self._counter(encoding).count)
+
+    def _store_weighed(self, request: AppendRequest, encoding: str, weights: Sequence[int | str], done: Done) -> None:
         self._store.append(
             request.memory,
             request.messages,
             weights,
             encoding,
-            partial(self._appended, request, sum(weights), partial(_settle, stored)),
+            partial(self._appended, request, weights, done),
+            token=request.lock or "",
+            idempotent=request.idempotent,
+            replace=request.replace,
         )
-        return await stored
 
-    def _weigh(self, request: AppendRequest, encoding: str) -> list[int]:
-        count = self._counter(encoding).count
-        definition = request.memory.definition
-        return [count_message(message, definition, count) for message in request.messages]
-
-    def _appended(self, request: AppendRequest, tokens: int, done: Done, result: object) -> None:
+    def _appended(self, request: AppendRequest, weights: Sequence[int | str], done: Done, result: object) -> None:
         if isinstance(result, EncodingDiffers):
-            if len(self._other_encodings) >= MAX_REMEMBERED_ENCODINGS:
-                self._other_encodings.clear()
-            self._other_encodings[request.memory.keys.name] = result.encoding
-            try:
-                self._append_counted(request, result.encoding, done)
-            except Exception as problem:  # the store calls this, and must get to the other requests of its batch
-                done(problem)
+            self._append_in(result.encoding, request, done)
             return
         if isinstance(result, AppendResult):
-            self._tally.messages_appended += result.appended
-            self._tally.tokens_appended += tokens
+            if request.replace:
+                self._other_encodings.pop(request.memory.keys.name, None)
+            if result.duplicate:
+                self._tally.duplicates += 1
+            else:
+                self._tally.messages_appended += result.appended
+                self._tally.tokens_appended += sum(map(_tokens, weights))
         done(result)
+
+    def _append_in(self, encoding: str, request: AppendRequest, done: Done) -> None:
+        """Append once more, counted as the memory's other messages are."""
+        if len(self._other_encodings) >= MAX_REMEMBERED_ENCODINGS:
+            self._other_encodings.clear()
+        self._other_encodings[request.memory.keys.name] = encoding
+        try:
+            if request.large:
+                self._spawn(self._append_large_in(encoding, request), done)
+            else:
+                self._store_weighed(request, encoding, self._weigh(request, encoding), done)
+        except Exception as problem:  # the store calls this, and must get to the other requests of its batch
+            done(problem)
+
+    async def _append_large_in(self, encoding: str, request: AppendRequest) -> object:
+        weights = await asyncio.to_thread(self._weigh, request, encoding)
+        return await _asked(lambda done: self._store_weighed(request, encoding, weights, done))
+
+    def _intake(self, definition: Definition) -> Intake:
+        intake = self._intakes.get(definition.id)
+        if intake is None or intake.definition is not definition:
+            redactor = self._redactor(definition.privacy) if definition.privacy.redacts else None
+            intake = self._intakes[definition.id] = Intake(definition, redactor)
+        return intake
 
     def _clear(self, request: ClearRequest, done: Done) -> None:
         # What comes next is a new memory, which is counted as its definition says.
         self._other_encodings.pop(request.memory.keys.name, None)
-        self._store.clear(request.memory, done)
+        self._store.clear(request.memory, done, token=request.lock or "")
 
-    # ---- read and count ----
+    # ---- reads ----
 
     def _read(self, request: ReadRequest, done: Done) -> None:
-        self._store.read(
-            request.memory,
-            tokens=request.tokens,
-            most=request.count,
-            since=request.since,
-            with_summary=request.with_summary,
-            touch=request.touch,
-            done=partial(self._finish_read, request, done),
-        )
+        if not is_slow(request):
+            self._reading.read(request, done)
+            return
+        stop = asyncio.Event()
+        task = self._spawn(self._reading.read_slowly(request, stop), done)
+        self._stops[id(request)] = stop.set
+        task.add_done_callback(lambda _: self._stops.pop(id(request), None))
 
-    def _finish_read(self, request: ReadRequest, done: Done, result: object) -> None:
-        if isinstance(result, ReadResult):
-            result.openai = request.openai
-            # Whoever follows with SINCE has the calls already; results must not be held back from them.
-            if request.since is None and (request.openai or request.tokens is not None or request.count is not None):
-                try:
-                    whole = without_orphans(result.messages)
-                except Exception as problem:  # fields that somebody else wrote; the store has others to answer
-                    done(problem)
-                    return
-                result.left_out += len(result.messages) - len(whole)
-                result.messages = whole
-            self._tally.tokens_read += result.tokens
-        done(result)
+    async def _info(self, memory: Memory) -> MemoryInfo:
+        info = await _asked(lambda done: self._store.info(memory, done))
+        assert isinstance(info, MemoryInfo)
+        return info
+
+    # ---- the others ----
+
+    async def _lock(self, request: LockRequest) -> LockGranted:
+        if request.renew is not None:
+            return await self._locks.extend(request.memory, request.renew, lease_ms=request.ttl_ms)
+        return await self._locks.acquire(request.memory, lease_ms=request.ttl_ms, wait_ms=request.wait_ms)
+
+    def _definitions(self, request: DefinitionsRequest, done: Done) -> None:
+        if request.definition is None:
+            done(sorted(self._catalogue))
+        else:
+            done(self._definition(request.definition))
+
+    def _definition(self, name: str) -> Definition:
+        definition = self._catalogue.get(name)
+        if definition is None:
+            raise UnknownMemory.definition(name, sorted(self._catalogue))
+        return definition
 
     async def _count(self, request: CountRequest) -> list[int]:
-        count = self._counter(self._encoding(request)).count
-        if sum(map(len, request.texts)) > LARGE_MESSAGE_CHARACTERS:
-            return await asyncio.to_thread(lambda: [count(text) for text in request.texts])
-        return [count(text) for text in request.texts]
+        encoding, definition = self._counting(request)
+        count = self._counter(encoding).count
 
-    def _encoding(self, request: CountRequest) -> str:
+        def counts() -> list[int]:
+            return [calibrated(count(text), definition) for text in request.texts]
+
+        if sum(map(len, request.texts)) > LARGE_MESSAGE_CHARACTERS:
+            return await asyncio.to_thread(counts)
+        return counts()
+
+    def _counting(self, request: CountRequest) -> tuple[str, Definition]:
+        """Return the encoding that a count asks for, and the definition whose calibration is part of it."""
         if request.model is not None:
             try:
-                return self._encoding_for_model(request.model)
+                return self._encoding_for_model(request.model), Definition()
             except ValueError as problem:
                 raise SyntaxProblem(str(problem)) from problem
         if request.definition is None:  # a strict configuration need not have one called default
-            return self._definitions.get(DEFAULT_DEFINITION, Definition()).encoding
-        definition = self._definitions.get(request.definition)
-        if definition is None:
-            raise UnknownMemory.definition(request.definition, sorted(self._definitions))
-        return definition.encoding
-
-    # ---- flush ----
-
-    async def _flush(self, request: FlushRequest) -> FlushReport:
-        memory = request.memory
-        # Asked with the client's rights, also where FORCE does not care for the answer: the flush itself has ours.
-        due = await self._is_due(memory)
-        if not due and not request.force:
-            return FlushReport("not-due")
-        order = FlushOrder(memory.definition.id, memory.instance, request.force)
-        try:
-            handle = await self._engine.start(order)
-        except EngineUnavailable as problem:
-            return FlushReport("failed", error=f"{problem}; a memory that is due is flushed once the engine is back")
-        if request.wait_ms is None:
-            return FlushReport("started" if handle.started else "joined", handle.workflow_id, handle.run_id)
-        outcome = await self._wait(handle, request.wait_ms)
-        if outcome.status == "failed":
-            raise FlushFailed(f"{outcome.error or 'no reason given'}; the memory is as it was")
-        return FlushReport(
-            status=outcome.status,
-            workflow_id=handle.workflow_id,
-            run_id=outcome.run_id or handle.run_id,
-            strategy=outcome.strategy or None,
-            removed=outcome.removed,
-            messages=outcome.messages,
-            tokens=outcome.tokens,
-            tokens_freed=outcome.tokens_freed,
-            summary_tokens=outcome.summary_tokens,
-            duration_ms=outcome.duration_ms,
-        )
-
-    async def _wait(self, handle: FlushHandle, wait_ms: int) -> FlushOutcome:
-        try:
-            async with asyncio.timeout(wait_ms / 1000):
-                return await handle.outcome()
-        except TimeoutError as problem:
-            raise FlushTimeout(wait_ms) from problem
-        except EngineUnavailable as problem:
-            raise FlushFailed(f"its outcome cannot be asked for: {problem}; the flush itself may go on") from problem
-
-    async def _is_due(self, memory: Memory) -> bool:
-        info = await self._ask(lambda done: self._store.info(memory, done))
-        assert isinstance(info, MemoryInfo)
-        definition = memory.definition
-        most_tokens, most_messages = definition.threshold_tokens, definition.threshold_messages
-        return (most_tokens is not None and info.tokens + info.summary_tokens > most_tokens) or (
-            most_messages is not None and info.messages > most_messages
-        )
-
-    async def _ask(self, call: Callable[[Done], None]) -> object:
-        """Await a call of the store; an exception as its result is raised."""
-        answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        call(partial(_settle, answer))
-        return await answer
+            definition = self._catalogue.get(DEFAULT_DEFINITION, Definition())
+        else:
+            definition = self._definition(request.definition)
+        return definition.encoding, definition
 
 
-def _settle(future: asyncio.Future[object], result: object) -> None:
-    if future.done():
-        return
-    if isinstance(result, BaseException):
-        future.set_exception(result)
-    else:
-        future.set_result(result)
+def _tokens(weight: int | str) -> int:
+    return weight if isinstance(weight, int) else int(weight.partition(" ")[0])
+
+
+async def _asked(call: Callable[[Done], None]) -> object:
+    """Await a call of the store; an exception as its result is raised."""
+    answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+
+    def settle(result: object) -> None:
+        if answer.done():
+            return
+        if isinstance(result, BaseException):
+            answer.set_exception(result)
+        else:
+            answer.set_result(result)
+
+    call(settle)
+    return await answer

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from sidecar.memory.message import StoredMessage
 
 
-def without_orphans(messages: Sequence[StoredMessage]) -> list[StoredMessage]:
+def without_orphans(messages: Sequence[StoredMessage], *, up_to_now: bool = True) -> list[StoredMessage]:
     """Return the messages of complete tool units, in order.
 
     Args:
         messages: oldest first.
+        up_to_now: whether the conversation ends with them, so that results may be still to come.
     """
     if not any(message.fields and '"tool_call' in message.fields for message in messages):
         return list(messages)
@@ -32,6 +33,8 @@ def without_orphans(messages: Sequence[StoredMessage]) -> list[StoredMessage]:
             answered_by[index] = open_calls[answers]
             missing[open_calls[answers]].discard(answers)
     last_spoken = max((i for i, message in enumerate(messages) if message.role != "tool"), default=-1)
+    if not up_to_now:
+        last_spoken = len(messages)
     broken = {index for index, calls in missing.items() if calls and index < last_spoken}
     kept = []
     for index, message in enumerate(messages):

@@ -21,7 +21,7 @@ from sidecar.metrics import Metrics
 from sidecar.net.held_budget import HeldBudget
 from sidecar.net.upstream import Upstream, UpstreamOwner
 from sidecar.resp.watched import Credentials
-from sidecar.session.actions import Action, CloseClient, CloseRedis, Identify, Run, Ticket, ToClient, ToRedis
+from sidecar.session.actions import Action, CloseClient, CloseRedis, Identify, Run, Stop, Ticket, ToClient, ToRedis
 from sidecar.session.session import Session
 
 WRITE_BUFFER_BYTES = 256 * 1024
@@ -45,6 +45,9 @@ class Identity(Protocol):
 
     def execute(self, request: Request, done: Callable[[object], None]) -> None:
         """Run a request and call back with its result or exception."""
+
+    def stop(self, request: Request) -> None:
+        """End the wait of a request that is being executed."""
 
     def release(self) -> None:
         """Give it back."""
@@ -157,6 +160,7 @@ class ClientConnection(asyncio.Protocol):
         self._client = None
         self._metrics.clients -= 1
         self._client_left()
+        self._perform(self._session.nobody_waits())
         if self._upstream is None and self._dialing is None:
             self._ended()
         else:
@@ -251,6 +255,9 @@ class ClientConnection(asyncio.Protocol):
                 assert ticket.request is not None
                 assert self._identity is not None
                 self._identity.execute(ticket.request, partial(self._completed, ticket))
+            case Stop(ticket):
+                if self._identity is not None and ticket.request is not None:
+                    self._identity.stop(ticket.request)
             case Identify(candidates, user):
                 self._identify(candidates, user, self._identified)
             case CloseRedis():

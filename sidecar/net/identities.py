@@ -34,18 +34,21 @@ class Service(Protocol):
 
     def execute(self, request: Request, done: Callable[[object], None]) -> None: ...
 
+    def stop(self, request: Request) -> None: ...
+
     async def close(self) -> None: ...
 
 
 class Identity:
     """One user's connection, and what executes requests on it. Whoever gets one gives it back with `release`."""
 
-    __slots__ = ("_released", "clients", "execute", "idle", "multiplexer", "running", "service")
+    __slots__ = ("_released", "clients", "execute", "idle", "multiplexer", "running", "service", "stop")
 
     def __init__(self, multiplexer: Multiplexer, service: Service, released: Callable[[Identity], None]) -> None:
         self.multiplexer = multiplexer
         self.service = service
         self.execute = service.execute
+        self.stop = service.stop
         self.running: asyncio.Task[None] = asyncio.get_running_loop().create_task(multiplexer.run(), name="multiplexer")
         self.clients = 0
         self.idle: asyncio.TimerHandle | None = None

@@ -7,12 +7,14 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Protocol, cast
 
-from sidecar.commands.table import Command, Resolve
+from sidecar.commands.resolving import Resolve
+from sidecar.commands.table import Command
 from sidecar.metrics import Metrics
 from sidecar.net.connection import MAX_OUTPUT_BYTES, ClientConnection, FindIdentity
 from sidecar.net.held_budget import MAX_HELD_BYTES, HeldBudget
 from sidecar.net.upstream import Upstream, UpstreamOwner
-from sidecar.session.session import Limits, Session
+from sidecar.session.limits import Limits
+from sidecar.session.session import Session
 
 MAX_CLIENTS = 10_000
 """Redis's own default for `maxclients`; each client costs two sockets and about 30 kB."""

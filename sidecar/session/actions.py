@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sidecar.commands.table import Command
-from sidecar.memory.requests import AppendRequest, Request
+from sidecar.memory.requests import AppendRequest, ForkRequest, Request
 from sidecar.resp import replies
 from sidecar.resp.requests import Forward, Frame, Own
 from sidecar.resp.watched import Credentials
@@ -46,6 +46,13 @@ class Run:
 
 
 @dataclass(slots=True)
+class Stop:
+    """End the wait of a ticket's request, which is being executed: the client has gone, or we must leave."""
+
+    ticket: Ticket
+
+
+@dataclass(slots=True)
 class CloseRedis:
     """Nothing more will be sent: close the upstream."""
 
@@ -55,20 +62,25 @@ class CloseClient:
     """Everything was answered: close the client."""
 
 
-Action = ToRedis | ToClient | Identify | Run | CloseRedis | CloseClient
+Action = ToRedis | ToClient | Identify | Run | Stop | CloseRedis | CloseClient
 
 
 class Ticket:
-    """One MEM command from its start to its reply. `started` is in seconds of the caller's clock."""
+    """One MEM command from its start to its reply.
 
-    __slots__ = ("bug", "command", "memory", "outcome", "queued", "reply", "request", "silent", "size", "started")
+    `started` is in seconds of the caller's clock; `waits`: it may wait for something to happen.
+    """
+
+    __slots__ = (
+        "bug", "command", "memories", "outcome", "queued", "reply", "request", "silent", "size", "started", "waits"
+    )  # fmt: skip
 
     def __init__(self, command: Command, request: Request | None, started: float, *, size: int, silent: bool) -> None:
         self.command = command
         self.request = request
-        memory = getattr(request, "memory", None)
-        self.memory: str | None = memory.keys.name if memory is not None else None
-        self.queued = isinstance(request, AppendRequest) and not request.large
+        self.memories = memories_of(request)
+        self.queued = isinstance(request, AppendRequest) and not request.large and not request.replace
+        self.waits = "blocking" in command.flags
         self.started = started
         self.size = size
         self.silent = silent
@@ -80,6 +92,14 @@ class Ticket:
         """Answer with an error line."""
         self.outcome = line.split(" ", 1)[0]
         self.reply = replies.error(line)
+
+
+def memories_of(request: Request | None) -> tuple[str, ...]:
+    """Return the names of the memories that a request is about: two for a copy, else one or none."""
+    memory = getattr(request, "memory", None)
+    if memory is None:
+        return ()
+    return (memory.keys.name, request.source.keys.name) if isinstance(request, ForkRequest) else (memory.keys.name,)
 
 
 def size_of(frame: Frame) -> int:

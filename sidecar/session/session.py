@@ -29,39 +29,36 @@ No socket, no clock: the caller passes `now` in. The session does not know what 
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from sidecar.commands.merging import merge
-from sidecar.commands.table import Command, Resolve
+from sidecar.commands.resolving import Resolve
+from sidecar.commands.table import Command
 from sidecar.errors import INTERNAL_ERROR, BadMessage, NotIdentified, ReplyableError
-from sidecar.memory.requests import Request
+from sidecar.memory.requests import ContextRequest, Request
 from sidecar.resp import replies
 from sidecar.resp.fence import Fence, Turn
 from sidecar.resp.pushes import PushBoundary
-from sidecar.resp.requests import MAX_REQUEST_BYTES, Forward, Oversized, Own, RequestFramer
+from sidecar.resp.requests import Forward, Oversized, Own, RequestFramer
 from sidecar.resp.watched import Hint
-from sidecar.session.actions import Action, CloseClient, CloseRedis, Identify, Run, Ticket, ToClient, ToRedis, size_of
+from sidecar.session.actions import (
+    Action,
+    CloseClient,
+    CloseRedis,
+    Identify,
+    Run,
+    Stop,
+    Ticket,
+    ToClient,
+    ToRedis,
+    size_of,
+)
+from sidecar.session.context import ConnectionContext
 from sidecar.session.description import Description
+from sidecar.session.limits import MAX_PENDING_BYTES, MAX_RUNNING_COMMANDS, Limits
+from sidecar.session.memories import BusyMemories
 from sidecar.session.state import ConnectionState, Need
-
-MAX_PENDING_COMMANDS = 1_024
-"""Most commands of one client that may wait or run; more stay in the socket. Pipelines are rarely longer."""
-
-MAX_RUNNING_COMMANDS = 128
-"""Most MEM commands of one client that run at once: bounds the replies that are made for a client that reads none."""
-
-MAX_PENDING_BYTES = 4 * 1024 * 1024
-"""Most bytes of one client's commands that may wait, or run as MEM commands; more stay in the socket."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one client may ask for; more is refused (`request_bytes`) or stays in the socket."""
-
-    request_bytes: int = MAX_REQUEST_BYTES
-    pending_commands: int = MAX_PENDING_COMMANDS
 
 
 class Session:
@@ -86,7 +83,7 @@ class Session:
         limits: Limits | None = None,
     ) -> None:
         self._commands = commands
-        self._resolve = resolve
+        self._context = ConnectionContext(resolve)
         self._nonce = nonce
         self._observe = observe
         limits = limits or Limits()
@@ -96,8 +93,7 @@ class Session:
         self._waiting: deque[Forward | Own | Oversized | Ticket] = deque()
         self._pending_bytes = 0
         self._running: deque[Ticket] = deque()
-        self._busy: Counter[str] = Counter()  # unanswered commands by memory
-        self._exclusive: Counter[str] = Counter()  # those among them that nothing may overtake
+        self._busy = BusyMemories()
         self._state = ConnectionState()
         self._fence: Fence | None = None
         self._identifying = False
@@ -106,6 +102,7 @@ class Session:
         self._client_gone = False
         self._redis_gone = False
         self._draining = False
+        self._patient = True  # whether a command may wait for what it asks for, such as a lock
         self._closing: CloseRedis | CloseClient | None = None
         self._held = False
         self._actions: list[Action] = []
@@ -217,6 +214,12 @@ class Session:
         self._client_gone = True
         return self._advance()
 
+    def nobody_waits(self) -> list[Action]:
+        """Nobody will read the replies. Commands still take effect; those that would wait for something do not."""
+        self._patient = False
+        self._actions += [Stop(ticket) for ticket in self._running if ticket.waits and ticket.reply is None]
+        return self._take()
+
     def redis_eof(self) -> list[Action]:
         """The upstream is gone. MEM commands that run are still answered; nothing else can be."""
         self._redis_gone = True
@@ -234,7 +237,7 @@ class Session:
         """
         self._draining = True
         self._framer.finishing = True
-        return self._advance()
+        return self.nobody_waits() + self._advance()
 
     # ---- what happens to the queue ----
 
@@ -342,6 +345,8 @@ class Session:
         state = self._state
         half = b"" if state.turn is None else self._pushes.release()
         self._to_client(half)  # of a push: its rest would be taken for the beginning of an answer to COMMAND
+        if frame.hint is Hint.RESET:
+            self._context.clear()
         described = frame.hint is Hint.DESCRIPTION and state.turn is Turn.RUN and not state.replies_off and not half
         state.forwarded(frame)
         self._actions.append(ToRedis(frame.data))
@@ -374,16 +379,14 @@ class Session:
     def _start(self, item: Own | Oversized | Ticket) -> bool:
         """Start a MEM command; False if it has to wait for another one on the same memory."""
         ticket = item if isinstance(item, Ticket) else self._prepare(item)
-        memory = ticket.memory
-        if memory is not None:
-            if self._busy[memory] and not (ticket.queued and not self._exclusive[memory]):
-                self._waiting[0] = ticket  # parsed once, however often it is tried
-                return False
-            self._busy[memory] += 1
-            self._exclusive[memory] += not ticket.queued
+        if not self._busy.admit(ticket):
+            self._waiting[0] = ticket  # parsed once, however often it is tried
+            return False
         self._running.append(ticket)
-        if ticket.request is not None:
+        if ticket.reply is None:
             self._actions.append(Run(ticket))
+            if ticket.waits and not self._patient:
+                self._actions.append(Stop(ticket))
         return True
 
     def _prepare(self, frame: Own | Oversized) -> Ticket:
@@ -396,31 +399,32 @@ class Session:
             try:
                 if isinstance(frame, Oversized):
                     raise BadMessage(frame.limit)
-                request = command.request(frame.arguments, self._resolve)
+                request = command.request(frame.arguments, self._context.resolve)
             except ReplyableError as problem:
                 refusal = problem.reply()
         self._state.command_started()
         ticket = Ticket(command, request, self._now, size=size_of(frame), silent=silent)
         if refusal is not None:
             ticket.refuse(refusal)
+        elif isinstance(request, ContextRequest):
+            self._render(ticket, self._context.execute(request))
         return ticket
 
     def _answer(self, ticket: Ticket, result: object) -> None:
-        if ticket.memory is not None:
-            self._busy[ticket.memory] -= 1
-            self._exclusive[ticket.memory] -= not ticket.queued
-            if not self._busy[ticket.memory]:
-                del self._busy[ticket.memory], self._exclusive[ticket.memory]
+        self._busy.release(ticket)
         if isinstance(result, ReplyableError):
             ticket.refuse(result.reply())
         elif isinstance(result, BaseException):
             ticket.refuse(INTERNAL_ERROR)
         else:
-            try:
-                ticket.reply = replies.encode(ticket.command.render(result), self._state.protocol)
-            except Exception as bug:  # the caller serves other clients too, and logs it
-                ticket.bug = bug
-                ticket.refuse(INTERNAL_ERROR)
+            self._render(ticket, result)
+
+    def _render(self, ticket: Ticket, result: object) -> None:
+        try:
+            ticket.reply = replies.encode(ticket.command.render(result), self._state.protocol)
+        except Exception as bug:  # the caller serves other clients too, and logs it
+            ticket.bug = bug
+            ticket.refuse(INTERNAL_ERROR)
 
     def _flush_replies(self) -> None:
         """Send the replies at the head of the line; a client that asked for none gets none."""

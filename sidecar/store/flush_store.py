@@ -77,19 +77,21 @@ class BeginReply(NamedTuple):
 
 
 class CommitReply(NamedTuple):
-    """Answer of the commit script: `record` is None where it refused."""
+    """Answer of the commit script: `record` is None where it refused; with `locked`, for how long."""
 
     code: str
     record: Record | None = None
+    left_ms: int = 0
 
 
 class RawFacts(NamedTuple):
-    """One message of a facts page. `fields` is its JSON where that may hold a tool call, else ""."""
+    """One message of a facts page. `fields` is its JSON where that may hold a tool call, else ""; `kind` its class."""
 
     id: str
     role: str
     tokens: int
     fields: str
+    kind: str = ""
 
 
 class Work(NamedTuple):
@@ -105,6 +107,14 @@ class Running(NamedTuple):
     holder: str
     expired: bool
     record: Record
+
+
+class Totals(NamedTuple):
+    """What a memory holds, as `meta` has it."""
+
+    messages: int
+    tokens: int
+    summary_tokens: int
 
 
 class Lease(NamedTuple):
@@ -177,8 +187,10 @@ class FlushStore:
         while start:
             after, *flat = await self._script("facts", [log], [start, last_id, FACTS_PAGE, FACTS_PAGE_BYTES])
             yield [
-                RawFacts(flat[at].decode(), _text(flat[at + 1]), _number(flat[at + 2]), _text(flat[at + 3]))
-                for at in range(0, len(flat), 4)
+                RawFacts(
+                    flat[at].decode(), _text(flat[at + 1]), _number(flat[at + 2]), *map(_text, flat[at + 3 : at + 5])
+                )
+                for at in range(0, len(flat), 5)
             ]
             start = f"({after.decode()}" if after else ""
 
@@ -204,6 +216,12 @@ class FlushStore:
     async def summary(self, definition: str, instance: str) -> str:
         """Return the present summary, "" if there is none."""
         return _text(await self._command("HGET", self._space.keys(definition, instance).meta, "summary"))
+
+    async def totals(self, definition: str, instance: str) -> Totals:
+        """Return what a memory holds. O(1)."""
+        meta = self._space.keys(definition, instance).meta
+        numbers = await self._command("HMGET", meta, "messages", "tokens", "summary_tokens")
+        return Totals(*(int(number or 0) for number in numbers))
 
     async def stage_plan(self, lease: Lease, plan: bytes) -> tuple[str, bytes]:
         """Lay a plan aside. Returns the script's code, and with `staged` the plan that counts: the first."""
@@ -246,7 +264,10 @@ class FlushStore:
             keys.name,
             ttl_ms or 0,
         ]
-        code, *rest = await self._script("commit", [keys.log, keys.meta, keys.keep, keys.due, keys.work], arguments)
+        names = [keys.log, keys.meta, keys.keep, keys.due, keys.work, keys.lock]
+        code, *rest = await self._script("commit", names, arguments)
+        if code == b"locked":
+            return CommitReply("locked", left_ms=int(rest[0]))
         return CommitReply(code.decode(), _record(rest) if rest else None)
 
     async def fail(self, lease: Lease, *, begun_ms: int, strategy: str, error: str) -> int | None:

@@ -1,125 +1,137 @@
-"""Memories on Redis: append, read, state, clear. One script and one round trip each.
+"""Memories on Redis: what changes them, what reads them, and the walk over all of them. One script and one round trip
+each, but for copies (`fork`).
 
-Appends to one memory that come while another one is under way wait and leave together (group commit), so that many
-writers on one memory cost few scripts. At most one batch per memory is in flight per process; that is what lets the
-script recognise a batch that is sent again after the connection broke.
+Changes leave through `changes`, which keeps their order and recognises repetitions; this module says what is sent and
+understands what comes back.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import count
-from typing import NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
-from sidecar.errors import RedisRefused
+from sidecar.errors import OverBudget, RedisRefused
 from sidecar.memory.addressing import Memory
+from sidecar.memory.definition import Definition, share
 from sidecar.memory.message import Message, StoredMessage
+from sidecar.memory.requests import ReadRequest
 from sidecar.memory.results import AppendResult, EncodingDiffers, FlushState, MemoryInfo, ReadResult
+from sidecar.store.batch import NO_LIMIT, Append, Weight
+from sidecar.store.changes import Changes, Single, as_error
 from sidecar.store.pipe import Argument, Pipe, Reply
-
-MAX_BATCH_MESSAGES = 1_024
-"""Messages that one batch gathers before it is closed: about 10 ms of Redis's time, which serves nobody else then."""
-
-MAX_BATCH_CHARACTERS = 16 * 1024 * 1024
-"""Text that one batch gathers: Redis copies all of it into the script, and hangs up on a command of 1 GiB."""
 
 T = TypeVar("T")
 
 
-class _Waiting(NamedTuple):
-    """One append that waits for its batch."""
+class Found(NamedTuple):
+    """What a read found.
 
-    messages: list[Message]
-    tokens: list[int]
-    done: Callable[[AppendResult | EncodingDiffers | BaseException], None]
+    Args:
+        result: what fits.
+        newest_id: of the whole memory, "" if there is none; where `SINCE $` begins.
+        cut_room: tokens left for the unit that is to be cut; `cut` is that unit, empty where there is none.
+    """
 
-    @property
-    def characters(self) -> int:
-        """Length of all its texts."""
-        return sum(len(message.content) + len(message.fields) for message in self.messages)
-
-
-class _Queue:
-    """The appends to one memory in one encoding, in order; `flying` are those of the batch under way."""
-
-    __slots__ = ("encoding", "flying", "memory", "waiting")
-
-    def __init__(self, memory: Memory, encoding: str) -> None:
-        self.memory = memory
-        self.encoding = encoding
-        self.waiting: deque[_Waiting] = deque()
-        self.flying: list[_Waiting] = []
+    result: ReadResult
+    newest_id: str
+    cut_room: int
+    cut: list[StoredMessage]
 
 
 class MemoryStore:
-    """The hot path to Redis.
+    """The memories, for one user of Redis.
 
     Args:
         pipe: where commands go.
-        sidecar_id: names this process; a new one at each start, because its numbers begin anew.
-        on_due: is told a memory whose mark in the outbox this process has just set.
+        changes: the lines in which changes leave, over the same pipe.
     """
 
-    def __init__(self, *, pipe: Pipe, sidecar_id: str, on_due: Callable[[Memory], None]) -> None:
+    def __init__(self, *, pipe: Pipe, changes: Changes) -> None:
         self._pipe = pipe
-        self._op = f"op:{sidecar_id}"
-        self._numbers = count(1)
-        self._on_due = on_due
-        self._queues: dict[tuple[str, str], _Queue] = {}
+        self._changes = changes
+
+    async def close(self) -> None:
+        """Give up what waits for somebody's lease."""
+        await self._changes.close()
+
+    # ---- changes ----
 
     def append(
         self,
         memory: Memory,
         messages: list[Message],
-        tokens: list[int],
+        weights: Sequence[Weight],
         encoding: str,
         done: Callable[[AppendResult | EncodingDiffers | BaseException], None],
+        *,
+        token: str = "",
+        idempotent: str | None = None,
+        replace: bool = False,
     ) -> None:
-        """Store messages in order, all or none.
+        """Store messages in order, all or none; see `batch.Append` for the arguments."""
+        self._changes.put(Append(memory, messages, weights, encoding, token, idempotent, replace, done))
 
-        Args:
-            memory: where.
-            messages: at least one.
-            tokens: their counts.
-            encoding: what they were counted with.
-            done: is called once, with the result or the exception.
+    def clear(self, memory: Memory, done: Callable[[int | BaseException], None], *, token: str = "") -> None:
+        """Delete a memory; the result is the number of messages that it had.
+
+        It is not sent again when the connection breaks: messages that another client appended meanwhile would go too.
         """
-        key = (memory.keys.name, encoding)
-        queue = self._queues.get(key)
-        if queue is not None:
-            queue.waiting.append(_Waiting(messages, tokens, done))
-            return
-        queue = self._queues[key] = _Queue(memory, encoding)
-        queue.waiting.append(_Waiting(messages, tokens, done))
-        self._launch(queue)
+        keys = memory.keys
+        arguments = (keys.name, token, memory.definition.ttl_after_clear_ms or 0)
+        names = (keys.log, keys.meta, keys.keep, keys.work, keys.due, keys.lock)
+        self._changes.put(Single(memory, token, "clear", names, arguments, numbered=False, done=done))
 
-    def read(
+    def delete(
         self,
         memory: Memory,
+        ids: Sequence[str],
+        done: Callable[[int | BaseException], None],
         *,
-        tokens: int | None,
-        most: int | None,
-        since: str | None,
-        with_summary: bool,
-        touch: bool,
-        done: Callable[[ReadResult | BaseException], None],
+        pairs: bool = False,
+        token: str = "",
     ) -> None:
-        """Read what fits; see `lua/read.lua`."""
+        """Delete single messages, with `pairs` whole tool units; the result is the number of messages that went."""
+        keys, definition = memory.keys, memory.definition
+        limits = (_limit(definition.threshold_tokens), _limit(definition.threshold_messages))
+        arguments: list[Argument] = [keys.name, token, int(pairs), *limits, *ids]
+        names = (keys.log, keys.meta, keys.keep, keys.due, keys.lock)
+        self._changes.put(Single(memory, token, "delete", names, arguments, numbered=True, done=done))
 
-        def answered(reply: Reply) -> None:
-            done(_understood(memory, reply, _read_result))
-
-        arguments: list[Argument] = [
-            -1 if tokens is None else tokens,
-            -1 if most is None else most,
-            since or "",
-            int(with_summary),
-            (memory.definition.ttl_ms or 0) if touch else 0,
-        ]
+    def pin(
+        self, memory: Memory, ids: Sequence[str], done: Callable[[int | BaseException], None], *, pin: bool
+    ) -> None:
+        """Pin messages, or no longer; the result is the number of messages for which that changed something."""
         keys = memory.keys
-        self._pipe.call_script("read", (keys.log, keys.meta, keys.keep), arguments, answered, resend=True)
+        names = (keys.log, keys.meta, keys.keep)
+        self._changes.put(Single(memory, "", "pin", names, (int(pin), *ids), numbered=True, done=done))
+
+    # ---- reads ----
+
+    def read(self, request: ReadRequest, done: Callable[[Found | BaseException], None], *, wait_ms: int = 0) -> None:
+        """Read what fits; see `lua/read.lua`.
+
+        Args:
+            request: what is wanted.
+            done: is told what was found, `OverBudget`, or another exception.
+            wait_ms: how long the caller will wait for an append if there is nothing; the append then tells.
+        """
+        memory, definition = request.memory, request.memory.definition
+        keys, budget = memory.keys, request.tokens
+        life = (definition.ttl_ms or 0) if request.touch and definition.mode == "read-write" else -1
+        arguments: list[Argument] = [
+            _limit(budget), _limit(request.count), request.since or "", request.before or "",
+            int(request.with_summary), life, request.oversize,
+            f" {' '.join(request.roles)} " if request.roles else "", wait_ms,
+            *_shares(definition, budget),
+        ]  # fmt: skip
+        self._pipe.call_script(
+            "read",
+            (keys.log, keys.meta, keys.keep),
+            arguments,
+            lambda reply: done(_understood(memory, reply, partial(_found, request))),
+            resend=True,
+        )
 
     def info(self, memory: Memory, done: Callable[[MemoryInfo | BaseException], None]) -> None:
         """Tell the state of a memory. O(1)."""
@@ -128,98 +140,40 @@ class MemoryStore:
             done(_understood(memory, reply, partial(_memory_info, memory)))
 
         keys = memory.keys
-        self._pipe.call_script("info", (keys.log, keys.meta, keys.due), (keys.name,), answered, resend=True)
-
-    def clear(self, memory: Memory, done: Callable[[int | BaseException], None]) -> None:
-        """Delete a memory; the result is the number of messages that it had.
-
-        It is not sent again when the connection breaks: messages that another client appended meanwhile would go too.
-        """
-
-        def answered(reply: Reply) -> None:
-            done(reply if isinstance(reply, int) else _as_error(reply))
-
-        keys = memory.keys
-        self._pipe.call_script(
-            "clear", (keys.log, keys.meta, keys.keep, keys.work, keys.due), (keys.name,), answered, resend=False
-        )
+        self._pipe.call_script("info", (keys.log, keys.meta, keys.due, keys.lock), (keys.name,), answered, resend=True)
 
     def ping(self, done: Callable[[BaseException | None], None]) -> None:
         """Ask Redis for a sign of life on the connection that MEM commands use."""
-        self._pipe.call(("PING",), lambda reply: done(None if reply == b"PONG" else _as_error(reply)), resend=True)
-
-    def _launch(self, queue: _Queue) -> None:
-        """Send what waits as one batch."""
-        memory = queue.memory
-        definition, keys = memory.definition, memory.keys
-        tokens, messages = definition.threshold_tokens, definition.threshold_messages
-        arguments: list[Argument] = [
-            self._op,
-            next(self._numbers),
-            keys.name,
-            definition.ttl_ms or 0,
-            -1 if tokens is None else tokens,
-            -1 if messages is None else messages,
-            queue.encoding,
-            0,
-        ]
-        size = characters = 0
-        crowded = len(queue.waiting) > 1  # nearly always there is one, which goes whatever its size
-        while queue.waiting:
-            request = queue.waiting[0]
-            if crowded:
-                size += len(request.messages)
-                characters += request.characters
-                if queue.flying and (size > MAX_BATCH_MESSAGES or characters > MAX_BATCH_CHARACTERS):
-                    break
-            queue.flying.append(queue.waiting.popleft())
-            arguments.append(len(request.messages))
-            for message, weight in zip(request.messages, request.tokens, strict=True):
-                arguments += (message.role, message.content, weight, message.fields)
-        arguments[7] = len(queue.flying)
-        self._pipe.call_script(
-            "append",
-            (keys.log, keys.meta, keys.keep, keys.due),
-            arguments,
-            lambda reply: self._landed(queue, reply),
-            resend=True,
-        )
-
-    def _landed(self, queue: _Queue, reply: Reply) -> None:
-        """Answer the batch that is back, after the next one has left."""
-        flown, queue.flying = queue.flying, []
-        if queue.waiting:
-            self._launch(queue)
-        else:
-            del self._queues[queue.memory.keys.name, queue.encoding]
-        if not isinstance(reply, bytes):
-            problem = _as_error(reply)
-            for request in flown:
-                request.done(problem)
-            return
-        words = reply.decode().split(" ")
-        if words[0] == "encoding":
-            for request in flown:
-                request.done(EncodingDiffers(words[1]))
-            return
-        if words[1] == "1":
-            self._on_due(queue.memory)
-        for number, request in enumerate(flown):
-            first, last, messages, tokens = words[2 + 4 * number : 6 + 4 * number]
-            request.done(AppendResult(first, last, len(request.messages), int(messages), int(tokens), words[0]))
+        self._pipe.call(("PING",), lambda reply: done(None if reply == b"PONG" else as_error(reply)), resend=True)
 
 
-def _as_error(reply: Reply) -> BaseException:
-    """Return the exception in a reply that is not what the script returns."""
-    if isinstance(reply, BaseException):
-        return reply
-    return RedisRefused(f"ERR a script of memsidecar returned {type(reply).__name__}; do its versions differ?")
+def _limit(limit: int | None) -> int:
+    return NO_LIMIT if limit is None else limit
+
+
+def _shares(definition: Definition, budget: int | None) -> list[Argument]:
+    """Return the largest shares of a budget: of what is kept, of the summary, and of each class."""
+    allocation = definition.token_allocation
+    if budget is None or not allocation:
+        return [NO_LIMIT, NO_LIMIT]
+    short_term = allocation.get("short_term")
+    kept = allocation.get("system")
+    if kept is None and short_term is not None:
+        kept = 1 - short_term
+    shares: list[Argument] = [
+        NO_LIMIT if kept is None else int(budget * kept),
+        _limit(share(budget, allocation["long_term"]) if "long_term" in allocation else None),
+    ]
+    for name, part in allocation.items():
+        if name not in ("system", "short_term", "long_term"):
+            shares += (name, int(budget * part))
+    return shares
 
 
 def _understood(memory: Memory, reply: Reply, read: Callable[[list[Reply]], T]) -> T | BaseException:
     """Return what `read` makes of a reply, or the exception in it; whoever asked must be answered in any case."""
     if not isinstance(reply, list):
-        return _as_error(reply)
+        return as_error(reply)
     try:
         return read(reply)
     except (ValueError, LookupError):
@@ -232,10 +186,16 @@ def _text(value: Reply) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def _read_result(reply: list[Reply]) -> ReadResult:
-    summary, summary_tokens, messages, tokens, more, left_out, entries = reply
+def _found(request: ReadRequest, reply: list[Reply]) -> Any:
+    if reply[0] == b"oversize":
+        id_, weight, left = (_text(value) for value in reply[1:4])
+        return OverBudget(
+            f"message {id_} (with what belongs to its tool call) has {weight} tokens, and {left} are left of the "
+            "budget; raise TOKENS, or take OVERSIZE SKIP or TRUNCATE"
+        )
+    summary, summary_tokens, messages, tokens, more, left_out, entries, newest, cut = reply
     numbers = [int(_text(value)) for value in (summary_tokens, messages, tokens, left_out)]
-    return ReadResult(
+    result = ReadResult(
         summary=_text(summary) if summary else None,
         summary_tokens=numbers[0],
         messages=[_stored(entry) for entry in entries] if isinstance(entries, list) else [],
@@ -243,18 +203,21 @@ def _read_result(reply: list[Reply]) -> ReadResult:
         total_tokens=numbers[2],
         more=more == 1,
         left_out=numbers[3],
+        format=request.format,
     )
+    room, unit = cast("tuple[int, list[Reply]]", cut) if cut else (0, [])
+    return Found(result, _text(newest), room, [_stored(entry) for entry in unit])
 
 
 def _stored(entry: Reply) -> StoredMessage:
-    """Read `[id, [r, role, c, content, n, tokens(, x, fields)]]`, the order in which append.lua writes."""
+    """Read `[id, [r, role, c, content, n, tokens(, x, fields)(, k, class)]]`, the order in which append.lua writes."""
     id_, pairs = cast("tuple[bytes, list[bytes]]", entry)
-    fields = _text(pairs[7]) if len(pairs) > 7 else None
+    fields = _text(pairs[7]) if len(pairs) > 7 and pairs[6] == b"x" else None
     return StoredMessage(id_.decode(), pairs[1].decode(), _text(pairs[3]), int(pairs[5]), fields)
 
 
 def _memory_info(memory: Memory, reply: list[Reply]) -> MemoryInfo:
-    now, ttl, due, first, last, *fields = (_text(value) for value in reply)
+    now, ttl, due, first, last, locked, *fields = (_text(value) for value in reply)
     messages, tokens, summary_tokens, kept_tokens, epoch, encoding, until, status, flushed, strategy, error = fields
     flush: FlushState = "none"
     if int(until or 0) > int(now):
@@ -280,4 +243,5 @@ def _memory_info(memory: Memory, reply: list[Reply]) -> MemoryInfo:
         encoding=encoding or memory.definition.encoding,
         first_id=first or None,
         last_id=last or None,
+        locked=locked == "1",
     )

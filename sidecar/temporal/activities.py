@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from sidecar.errors import FlushRefused, RedisRefused, Unavailable, Uncertain, UnknownMemory, UpstreamError
+from sidecar.errors import FlushLocked, FlushRefused, RedisRefused, Unavailable, Uncertain, UnknownMemory, UpstreamError
 from sidecar.flush.steps import FlushSteps
 from sidecar.flush.ticket import Ticket
 from sidecar.metrics import Metrics
@@ -40,6 +41,11 @@ from sidecar.temporal.messages import (
 BEATS_PER_TIMEOUT = 4
 """Signs of life in one heartbeat timeout: three may be lost or late before another worker takes the step."""
 
+LEAST_LOCK_PAUSE_MS = 200
+MOST_LOCK_PAUSE_MS = 5_000
+"""Between two tries to commit while somebody holds the memory's lease: it may be released long before it runs out."""
+
+LOCKED = "FlushLocked"
 WRONG_PROJECT = "WrongProject"
 UNKNOWN_MEMORY = "UnknownMemory"
 
@@ -73,7 +79,14 @@ class FlushActivities:
         request = order.request
         self._check(request.project)
         begun = await _alive(
-            self._steps.begin(request.definition, request.instance, run_id=order.run_id, force=request.force)
+            self._steps.begin(
+                request.definition,
+                request.instance,
+                run_id=order.run_id,
+                force=request.force,
+                strategy=request.strategy,
+                target_tokens=request.target_tokens,
+            )
         )
         if begun.status == "joined":
             return BeginResult(holder=begun.run_id)
@@ -190,6 +203,15 @@ def _translated() -> Iterator[None]:
     """
     try:
         yield
+    except FlushLocked as locked:
+        # Not the step's own back-off: the lease says when it is worth to look again.
+        pause = min(max(locked.left_ms, LEAST_LOCK_PAUSE_MS), MOST_LOCK_PAUSE_MS)
+        raise ApplicationError(
+            str(locked),
+            type=LOCKED,
+            category=ApplicationErrorCategory.BENIGN,
+            next_retry_delay=timedelta(milliseconds=pause),
+        ) from None
     except FlushRefused as refused:
         raise ApplicationError(
             str(refused), type=REFUSED, non_retryable=True, category=ApplicationErrorCategory.BENIGN

@@ -25,12 +25,14 @@ REFUSED = "FlushRefused"
 
 @dataclass(frozen=True, slots=True)
 class FlushRequest:
-    """The argument of the workflow: which memory to flush, and whether below its threshold too."""
+    """The argument of the workflow: which memory to flush, whether below its threshold too, and how."""
 
     definition: str
     instance: str
     project: str = "default"
     force: bool = False
+    strategy: str = ""
+    target_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class StepTicket:
     tokens: int
     summary_tokens: int
     begun_ms: int
+    target_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,7 +170,9 @@ class TemporalEngine:
             "instance": order.instance,
             "reason": reason,
         }
-        argument = FlushRequest(order.definition, order.instance, self._project, order.force)
+        argument = FlushRequest(
+            order.definition, order.instance, self._project, order.force, order.strategy, order.target_tokens
+        )
         summary = f"flush {order.definition}:{order.instance}, {reason}"
         details = "\n".join(f"- {name}: `{value}`" for name, value in shown.items())
         payloads: list[Payload] = await client.data_converter.encode([argument, summary, details, *shown.values()])

@@ -115,7 +115,7 @@ class MemoryFlush:
                 break
             try:
                 # What came meanwhile went over the threshold; the force of the order is spent.
-                latest = await self._round(replace(request, force=False))
+                latest = await self._round(replace(request, force=False, target_tokens=None))
             except ApplicationError as trouble:
                 # The earlier rounds are committed, so the run is no failure; the mark brings the next one.
                 total = replace(total, error=trouble.message)

@@ -9,12 +9,10 @@ import redis
 
 from benchmarks.load import NUMBER
 from benchmarks.scripts import ScriptCalls, load_scripts
-from sidecar.memory.addressing import Addressing
-from sidecar.memory.definition import Definition
-from sidecar.memory.keys import KeySpace
 from sidecar.store import scripts
+from tests.support.addressing import addressing
 
-MEMORY = Addressing({"default": Definition()}, KeySpace()).resolve(b"default:somebody")
+MEMORY = addressing().resolve(b"default:somebody")
 
 
 def words(request: bytes) -> list[bytes]:

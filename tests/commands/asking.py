@@ -9,12 +9,11 @@ import pytest
 
 from sidecar.commands.table import COMMANDS
 from sidecar.errors import CommandError
-from sidecar.memory.addressing import Addressing, Memory
-from sidecar.memory.definition import Definition
-from sidecar.memory.keys import KeySpace
+from sidecar.memory.addressing import Memory
 from sidecar.resp import replies
+from tests.support.addressing import addressing
 
-resolve = Addressing({"default": Definition()}, KeySpace()).resolve
+resolve = addressing().resolve
 
 MEMORY: Memory = resolve(b"k")
 """What the key `k` names."""

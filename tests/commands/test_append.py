@@ -84,3 +84,32 @@ def test_reply() -> None:
             "duplicate": False,
         },
     )
+
+
+def test_options() -> None:
+    """Options stand in any order between the key and the messages, in any case."""
+    request = parse("MEMAPPEND", "k", "lock", "l", "IDEMPOTENT", "i", "META", '{"a":1}', "user", "hi")
+    assert request == AppendRequest(MEMORY, [Message("user", "hi", '{"metadata":{"a":1}}')], lock="l", idempotent="i")
+    own = json.dumps({"role": "user", "content": "hi", "metadata": {"b": 2}})
+    request = parse("MEMAPPEND", "k", "META", '{"a":1}', "JSON", own)
+    assert json.loads(request.messages[0].fields) == {"metadata": {"b": 2}}  # a message's own wins
+    assert parse("MEMAPPEND", "{{ a }}", "CONTEXT", '{"a":"k"}', "user", "hi").memory == MEMORY
+
+
+def test_option_errors() -> None:
+    """A token is bounded, because it is part of a key; an option needs its value."""
+    assert refused("MEMAPPEND", "k", "IDEMPOTENT", "x" * 257, "user", "hi") == (
+        "ERR IDEMPOTENT takes a token of 1 to 256 bytes, this one has 257"
+    )
+    assert refused("MEMAPPEND", "k", "META", "1", "user", "hi").startswith("ERR META takes a JSON object: ")
+    assert refused("MEMAPPEND", "k", "user", "hi", "LOCK", "l").startswith("BADMESSAGE role of message 2 is 'LOCK'")
+    assert refused("MEMAPPEND", "{{ a }}", "user", "hi").startswith("TEMPLATE there is no 'a' in the context")
+
+
+def test_write() -> None:
+    """MEMWRITE takes messages as MEMAPPEND does, and of its options CONTEXT and LOCK."""
+    assert parse("MEMWRITE", "k", "LOCK", "l", "user", "hi") == AppendRequest(
+        MEMORY, [Message("user", "hi")], lock="l", replace=True
+    )
+    assert refused("MEMWRITE", "k", "IDEMPOTENT", "i").startswith("BADMESSAGE role of message 1 is 'IDEMPOTENT'")
+    assert refused("MEMWRITE", "k", "user") == "ERR wrong number of arguments for 'memwrite' command"

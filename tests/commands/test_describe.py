@@ -82,7 +82,8 @@ def test_entry() -> None:
         "begin_search": {"type": "index", "spec": {"index": 1}},
         "find_keys": {"type": "range", "spec": {"lastkey": 0, "keystep": 1, "limit": 0}},
     }
-    entry = ["memread", -2, ["write", "noscript", "no_multi"], 1, 1, 1, ["@write", "@slow"], [], [key], []]
+    entry: list[Any] = ["memread", -2, ["write", "noscript", "blocking", "no_multi"]]
+    entry += [1, 1, 1, ["@write", "@blocking", "@slow"], [], [key], []]
     assert parsed(describe.entry(COMMANDS[b"MEMREAD"], 3)) == entry
     assert parsed(describe.entry(COMMANDS[b"MEMREAD"], 2, 7)) == entry[:7]
     health = ["memhealth", 1, ["noscript", "no_multi"], 0, 0, 0, ["@slow"], ["nondeterministic_output"], [], []]
@@ -100,8 +101,17 @@ def test_documentation() -> None:
     assert arguments[0] == {"name": "key", "type": "key", "display_text": "key", "key_spec_index": 0}
     reserve = {"name": "m", "type": "integer", "display_text": "m", "token": "RESERVE", "flags": ["optional"]}
     tokens = {"name": "n", "type": "integer", "display_text": "n", "token": "TOKENS"}
-    assert arguments[1] == {"name": "budget", "type": "block", "flags": ["optional"], "arguments": [tokens, reserve]}
-    assert [each["name"] for each in arguments[2:]] == ["n", "id", "nosummary", "format", "peek"]
+    context = {"name": "context", "type": "string", "display_text": "context", "token": "CONTEXT"}
+    assert arguments[1] == context | {"flags": ["optional"]}
+    assert {name: arguments[2][name] for name in ("name", "type", "flags")} == {
+        "name": "budget",
+        "type": "block",
+        "flags": ["optional"],
+    }
+    assert arguments[2]["arguments"][:2] == [tokens, reserve]
+    assert [each["name"] for each in arguments[3:]] == [
+        "n", "id", "id", "role", "nosummary", "format", "ms", "peek"
+    ]  # fmt: skip
     assert "arguments" not in parsed(parts(b"*2\r\n" + describe.documentation(COMMANDS[b"MEMHEALTH"], 3))[1])
 
 
@@ -159,7 +169,8 @@ def test_rows_agree_with_themselves(row: Command) -> None:
     """Flags exist and do not contradict one another, the arity follows from the arguments, versions are no promises."""
     assert set(row.flags) <= set(describe.FLAGS)
     assert not {"write", "readonly"} <= set(row.flags)
-    assert bool(row.keys) == bool({"write", "readonly"} & set(row.flags))
+    assert not row.keys or {"write", "readonly"} & set(row.flags)
+    assert row.keys or "write" not in row.flags
     open_ended = any(each.optional or each.multiple or each.arguments for each in row.arguments)
     assert row.arity == (-1 if open_ended else 1) * (1 + sum(map(_fewest, row.arguments)))
     assert row.takes(len(SMALLEST[row.name]) + 1)

@@ -18,6 +18,10 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
     ("wait 500 force", {"force": True, "wait_ms": 500}),
     (f"WAIT {MAX_WAIT_MS}", {"wait_ms": 3_600_000}),
     (f"WAIT {MAX_WAIT_MS + 1}", {"wait_ms": 3_600_000}),
+    ("STRATEGY fifo", {"strategy": "fifo"}),
+    ("strategy FIFO target 500", {"strategy": "fifo", "target": 500}),
+    ("DRYRUN", {"dry_run": True}),
+    ('CONTEXT {"a":1} FORCE', {"force": True}),
 ]
 
 
@@ -29,8 +33,11 @@ def test_options(options: str, fields: dict[str, Any]) -> None:
 
 ERRORS = {
     "": "ERR wrong number of arguments for 'memflush' command",
-    "k NOW": "ERR MEMFLUSH has no option 'NOW'; it knows FORCE and WAIT",
+    "k NOW": "ERR MEMFLUSH has no option 'NOW'; it knows CONTEXT, STRATEGY, TARGET, FORCE, DRYRUN and WAIT",
     "k WAIT": "ERR MEMFLUSH expects a number after WAIT at the end of its arguments",
+    "k STRATEGY": "ERR MEMFLUSH expects a name after STRATEGY at the end of its arguments",
+    "k STRATEGY best": "ERR STRATEGY takes one of fifo, hybrid_summary, not 'best'",
+    "k TARGET few": "ERR TARGET takes a whole number from 0 to 2^53, not 'few'",
     "k WAIT 0": "ERR WAIT takes a whole number from 1 to 2^53, not '0'",
     "k WAIT 1s": "ERR WAIT takes a whole number from 1 to 2^53, not '1s'",
     "k{ FORCE": "BADKEY '{' at offset 1 is not allowed in a key; use A-Z a-z 0-9 _ . - : @ / *",

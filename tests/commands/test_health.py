@@ -17,12 +17,13 @@ def test_reply() -> None:
     """Each component is a map; a Redis that is down has no round trip."""
     check_both(
         "MEMHEALTH",
-        HealthReport(True, 0.25, "temporal", True, 3, 1.5, {"o200k_base": "tiktoken"}),
+        HealthReport(True, 0.25, "temporal", True, 3, 1.5, {"o200k_base": "tiktoken"}, 5, 2, 1),
         {
             "healthy": True,
             "redis": {"up": True, "round-trip-ms": 0.25},
             "flush-engine": {"name": "temporal", "up": True},
             "outbox": {"depth": 3, "oldest-age-seconds": 1.5},
+            "locks": {"acquired": 5, "refused": 2, "waiting": 1},
             "tokenizer": {"o200k_base": "tiktoken"},
         },
     )
@@ -34,6 +35,7 @@ def test_reply() -> None:
             "redis": {"up": False, "round-trip-ms": None},
             "flush-engine": {"name": "local", "up": False},
             "outbox": {"depth": 0, "oldest-age-seconds": 0.0},
+            "locks": {"acquired": 0, "refused": 0, "waiting": 0},
             "tokenizer": {},
         },
     )

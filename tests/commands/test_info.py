@@ -15,17 +15,21 @@ def test_requests() -> None:
     """Both take a key."""
     assert parse("MEMINFO", "k") == InfoRequest(MEMORY)
     assert parse("MEMCLEAR", "k") == ClearRequest(MEMORY)
+    assert parse("MEMCLEAR", "k", "lock", "t") == ClearRequest(MEMORY, "t")
+    assert parse("MEMINFO", "{{ a }}", "CONTEXT", '{"a":"k"}') == InfoRequest(MEMORY)
 
 
 @pytest.mark.parametrize("name", ["MEMINFO", "MEMCLEAR"])
 def test_errors(name: str) -> None:
-    """Both take one key and nothing else."""
-    for arguments in ((), ("k", "more")):
-        assert refused(name, *arguments) == f"ERR wrong number of arguments for '{name.lower()}' command"
+    """Both take one key and the options that they know."""
+    assert refused(name) == f"ERR wrong number of arguments for '{name.lower()}' command"
+    known = "CONTEXT" if name == "MEMINFO" else "CONTEXT and LOCK"
+    assert refused(name, "k", "more") == f"ERR {name} has no option 'MORE'; it knows {known}"
+    assert refused(name, "k", "CONTEXT", "[1]").startswith("ERR CONTEXT takes a JSON object: ")
     assert refused(name, "").startswith("BADKEY ")
 
 
-INFO = MemoryInfo(8, 70, 20, 5, 100, 40, "due", 11, 12, "fifo", "away", 13, 14, "o200k_base", "1-0", "9-0")
+INFO = MemoryInfo(8, 70, 20, 5, 100, 40, "due", 11, 12, "fifo", "away", 13, 14, "o200k_base", "1-0", "9-0", True)
 EMPTY = MemoryInfo(0, 0, 0, 0, None, None, "none", None, None, None, None, None, None, "o200k_base", None, None)
 
 
@@ -50,6 +54,7 @@ def test_reply() -> None:
             "last-flush-error": "away",
             "epoch": 13,
             "ttl-ms": 14,
+            "locked": True,
             "encoding": "o200k_base",
             "first-id": "1-0",
             "last-id": "9-0",

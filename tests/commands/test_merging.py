@@ -103,10 +103,10 @@ def test_docs(connection: RawRedis, names: tuple[str, ...]) -> None:
 FILTERS: list[tuple[tuple[str, ...], list[str]]] = [
     ((), NAMES),
     (("FILTERBY", "PATTERN", "mem*"), NAMES),
-    (("filterby", "pattern", "MEMC*"), ["memclear", "memcount"]),
+    (("filterby", "pattern", "MEMC*"), ["memclear", "memcount", "memcontext"]),
     (("FILTERBY", "PATTERN", "x*"), []),
-    (("FILTERBY", "ACLCAT", "READ"), ["meminfo"]),
-    (("FILTERBY", "ACLCAT", "blocking"), ["memflush"]),
+    (("FILTERBY", "ACLCAT", "READ"), ["meminfo", "memlist"]),
+    (("FILTERBY", "ACLCAT", "blocking"), ["memread", "memflush", "memlock"]),
     (("FILTERBY", "ACLCAT", "@read"), []),
     (("FILTERBY", "ACLCAT", "nosuch"), []),
     (("FILTERBY", "MODULE", "memory"), []),
@@ -132,7 +132,7 @@ KEYS: list[tuple[tuple[str, ...], Any]] = [
     (("MEMREAD", "k", "PEEK"), ["k"]),
     (("memcount", "a", "b"), "ERR The command has no key arguments"),
     (("memappend", "k", "user"), "ERR Invalid number of arguments specified for command"),
-    (("memclear", "k", "k"), "ERR Invalid number of arguments specified for command"),
+    (("memunlock", "k"), "ERR Invalid number of arguments specified for command"),
 ]
 
 
@@ -188,7 +188,7 @@ TRANSCRIPTS: list[tuple[str, int, bytes, Any]] = [
         [["k", ["RW", "access", "update"]]],
     ),
     ("COMMAND GETKEYSANDFLAGS meminfo k", 3, b"-ERR Invalid command specified\r\n", [["k", ["RO"]]]),
-    ("COMMAND LIST FILTERBY ACLCAT blocking", 2, b"*1\r\n$5\r\nblpop\r\n", ["memflush", "blpop"]),
+    ("COMMAND LIST FILTERBY ACLCAT blocking", 2, b"*1\r\n$5\r\nblpop\r\n", ["memread", "memflush", "memlock", "blpop"]),
     ("COMMAND LIST FILTERBY PATTERN mema*", 3, b"*0\r\n", ["memappend"]),
 ]
 
@@ -317,7 +317,7 @@ def test_a_python_client_understands_it(relay: MergingRelay, protocol: int) -> N
         assert read.keys() == get.keys()
         assert {name: type(value) for name, value in read.items()} == {k: type(v) for k, v in get.items()}
         assert (read["arity"], read["first_key_pos"], read["last_key_pos"], read["step_count"]) == (-2, 1, 1, 1)
-        assert set(read["flags"]) == {"write", "noscript", "no_multi"}
+        assert set(read["flags"]) == {"write", "noscript", "blocking", "no_multi"}
         assert set(described) >= set(NAMES)
         assert client.command_count() == len(described)
         assert client.command_getkeys("MEMREAD", "chat:1") == ["chat:1"]

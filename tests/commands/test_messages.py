@@ -132,7 +132,7 @@ class TestJson:
         ]
 
     def test_parts(self) -> None:
-        """Texts of parts count, images and audio are numbered, a part of an unknown kind counts as its JSON."""
+        """Texts of parts count, other media are numbered, a part of an unknown kind counts as its JSON."""
         parts = [
             {"type": "text", "text": "look"},
             {"type": "image_url", "image_url": {"url": "data:x"}},
@@ -147,8 +147,8 @@ class TestJson:
         (message,) = read(b"JSON", json.dumps({"role": "user", "content": parts}).encode())
         assert message.content == ""
         assert json.loads(message.fields) == {"content": parts}
-        assert (message.images, message.audios) == (3, 2)
-        assert message.counted == ("look", "no", '{"type":"file","file":{"file_id":"f"}}', '{"type":"text","text":5}')
+        assert (message.images, message.audios, message.files) == (3, 2, 1)
+        assert message.counted == ("look", "no", '{"type":"text","text":5}')
 
     def test_fields_are_kept(self) -> None:
         """Fields that are not known are kept with their values, large numbers and nested ones too."""

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openai.types.chat import ChatCompletionMessageParam
 
 from sidecar.commands.messages import read_json
 from sidecar.commands.openai import to_openai
 from sidecar.memory.message import ROLES, SUMMARY_HEADING, StoredMessage
 from sidecar.memory.results import ReadResult
+from tests.commands.schemas import check
 
 
 def stored(message: dict[str, Any]) -> StoredMessage:
@@ -23,7 +25,7 @@ def stored(message: dict[str, Any]) -> StoredMessage:
 
 def written(*messages: dict[str, Any], summary: str | None = None) -> Any:
     """Return the parsed JSON of a read of these messages."""
-    return json.loads(to_openai(ReadResult(summary, 1, [stored(each) for each in messages], 1, 1, False, 0, True)))
+    return json.loads(to_openai(ReadResult(summary, 1, [stored(each) for each in messages], 1, 1, False, 0, "openai")))
 
 
 CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"x": "\\n"}'}}
@@ -37,19 +39,35 @@ MESSAGES: list[dict[str, Any]] = [
     {"role": "user", "content": []},
     {"role": "assistant", "content": None, "tool_calls": [CALL]},
     {"role": "assistant", "content": "", "tool_calls": [CALL]},
-    {"role": "assistant", "content": "so", "tool_calls": [CALL], "refusal": None},
+    {"role": "assistant", "content": "so", "refusal": None, "tool_calls": [CALL]},
     {"role": "tool", "content": "42", "tool_call_id": "a"},
-    {"role": "user", "content": "hi", "id": "theirs", "tokens": 7, "further": {"deep": [1.5, True, None]}},
-    {"role": "user", "content": "", "further": {"content": 1}},
 ]
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=str)
 def test_what_was_appended_comes_back(message: dict[str, Any]) -> None:
-    """Every message comes back with its fields, null and parts included, role and content first."""
+    """A message of the API's form comes back with its fields, null and parts included, role and content first."""
     (back,) = written(message)
     assert back == message
-    assert next(iter(back)) == "role"
+    assert list(back)[:2] == ["role", "content"]
+
+
+@pytest.mark.parametrize(
+    ("message", "back"),
+    [
+        ({"role": "user", "content": "hi", "id": "x", "tokens": 7, "metadata": {"a": 1}}, {"content": "hi"}),
+        ({"role": "user", "content": "", "further": {"content": 1}}, {"content": ""}),
+        ({"role": "system", "content": "be kind", "tool_call_id": "a"}, {"content": "be kind"}),
+        ({"role": "user", "content": None}, {"content": ""}),
+        ({"role": "assistant", "content": None, "tool_calls": []}, {"content": ""}),
+        ({"role": "assistant", "content": "x", "name": None}, {"content": "x"}),
+        ({"role": "tool", "content": "42"}, {"role": "user", "content": "Result of a tool:\n42"}),
+        ({"role": "tool", "content": "42", "x": 1}, {"role": "user", "content": "42"}),
+    ],
+)
+def test_what_the_api_would_refuse(message: dict[str, Any], back: dict[str, Any]) -> None:
+    """What no request may hold is left out, or put in the nearest form that it may hold."""
+    assert written(message) == [{"role": message["role"], **back}]
 
 
 def test_no_content() -> None:
@@ -65,20 +83,34 @@ VALUES = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(NAMES, inner, max_size=3)),
     max_leaves=6,
 )
-RESERVED = {"role", "content", "name", "tool_calls", "tool_call_id"}
 
 
 @st.composite
 def messages(draw: st.DrawFn) -> dict[str, Any]:
-    content = st.one_of(NAMES, st.none(), st.lists(st.fixed_dictionaries({"type": NAMES, "text": VALUES}), max_size=2))
-    message = {"role": draw(st.sampled_from(sorted(ROLES))), "content": draw(content)}
-    return message | draw(st.dictionaries(NAMES.filter(lambda name: name not in RESERVED), VALUES, max_size=3))
+    parts = st.lists(st.fixed_dictionaries({"type": st.just("text"), "text": NAMES}), max_size=2)
+    message = {
+        "role": draw(st.sampled_from(sorted(ROLES))),
+        "content": draw(st.one_of(NAMES, st.none(), parts)),
+    }
+    if message["role"] == "assistant" and draw(st.booleans()):
+        message["tool_calls"] = draw(st.lists(st.builds(call, NAMES, NAMES, NAMES), max_size=2))
+    if message["role"] == "tool" and draw(st.booleans()):
+        message["tool_call_id"] = draw(NAMES)
+    known = {*message, "name", "tool_calls", "tool_call_id", "refusal", "audio", "function_call"}
+    return message | draw(st.dictionaries(NAMES.filter(lambda name: name not in known), VALUES, max_size=3))
+
+
+def call(id_: str, name: str, arguments: str) -> dict[str, Any]:
+    return {"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
 @given(st.lists(messages(), max_size=4))
-def test_any_messages_come_back(conversation: list[dict[str, Any]]) -> None:
-    """Whatever fields messages have, the array is valid JSON and holds them as they were."""
-    assert written(*conversation) == conversation
+def test_any_messages_make_a_request(conversation: list[dict[str, Any]]) -> None:
+    """Whatever was stored, the array is one of OpenAI's message types, strictly, and as long as the conversation."""
+    made = written(*conversation)
+    assert len(made) == len(conversation)
+    for message in made:
+        check(message, ChatCompletionMessageParam)
 
 
 SYSTEM, DEVELOPER, USER = ({"role": role, "content": "x"} for role in ("system", "developer", "user"))

@@ -18,18 +18,28 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
     ("TOKENS 500 RESERVE 100", {"tokens": 400}),
     ("RESERVE 100 TOKENS 500", {"tokens": 400}),
     ("TOKENS 100 RESERVE 500", {"tokens": 0}),
-    ("RESERVE 0", {}),
+    ("TOKENS 9 RESERVE 0", {"tokens": 9}),
+    ("TOKENS 9 OVERSIZE truncate", {"tokens": 9, "oversize": "truncate"}),
+    ("OVERSIZE ERROR TOKENS 9", {"tokens": 9, "oversize": "error"}),
+    ("TOKENS 9 OVERSIZE SKIP", {"tokens": 9}),
+    ("BEFORE 5-1", {"before": "5-1"}),
+    ("ROLE user", {"roles": ("user",)}),
+    ("ROLE USER assistant user PEEK", {"roles": ("user", "assistant"), "touch": False}),
+    ("SINCE $ BLOCK 50", {"since": "$", "block_ms": 50}),
+    ("BLOCK 0 SINCE 1-1", {"since": "1-1", "block_ms": 3_600_000}),
+    ("BLOCK 9999999 SINCE 1-1", {"since": "1-1", "block_ms": 3_600_000}),
+    ("FORMAT anthropic", {"format": "anthropic"}),
     ("COUNT 1", {"count": 1}),
     ("SINCE 1732312345678-0", {"since": "1732312345678-0"}),
     ("SINCE 5", {"since": "5"}),
     ("NOSUMMARY", {"with_summary": False}),
-    ("FORMAT OPENAI", {"openai": True}),
+    ("FORMAT OPENAI", {"format": "openai"}),
     ("format resp", {}),
     ("FORMAT OPENAI FORMAT RESP", {}),
     ("PEEK", {"touch": False}),
     (
         "peek nosummary format openai since 1-1 count 9 tokens 8 reserve 1",
-        {"touch": False, "with_summary": False, "openai": True, "since": "1-1", "count": 9, "tokens": 7},
+        {"touch": False, "with_summary": False, "format": "openai", "since": "1-1", "count": 9, "tokens": 7},
     ),
 ]
 
@@ -48,11 +58,19 @@ ERRORS = {
     "COUNT": "ERR MEMREAD expects a number after COUNT at the end of its arguments",
     "COUNT 0": "ERR COUNT takes a whole number from 1 to 2^53, not '0'",
     "SINCE": "ERR MEMREAD expects a message id after SINCE at the end of its arguments",
-    "SINCE $": "ERR SINCE takes a message id such as 1732312345678-0, not '$'",
-    "FORMAT": "ERR MEMREAD expects RESP or OPENAI after FORMAT at the end of its arguments",
-    "FORMAT xml": "ERR FORMAT takes RESP or OPENAI, not 'XML'",
+    "SINCE $": "ERR SINCE $ means 'from now on', which only BLOCK can wait for; give BLOCK too, or an id",
+    "SINCE now": "ERR SINCE takes a message id such as 1732312345678-0, not 'now'",
+    "BLOCK 5": "ERR BLOCK waits for a message after SINCE; give SINCE with an id, or with $ for 'from now on'",
+    "RESERVE 0": "ERR RESERVE keeps a part of TOKENS free; give TOKENS too",
+    "OVERSIZE SKIP": "ERR OVERSIZE says what becomes of a message that alone exceeds TOKENS; give TOKENS too",
+    "TOKENS 1 OVERSIZE cut": "ERR OVERSIZE takes SKIP, TRUNCATE or ERROR, not 'CUT'",
+    "ROLE": "ERR MEMREAD expects a role at the end of its arguments",
+    "ROLE PEEK": "ERR ROLE takes one role or more of assistant, developer, system, tool, user, not 'PEEK'",
+    "CONTEXT x": "ERR CONTEXT takes a JSON object: JSON is malformed: invalid character (byte 0)",
+    "FORMAT": "ERR MEMREAD expects RESP, OPENAI or ANTHROPIC after FORMAT at the end of its arguments",
+    "FORMAT xml": "ERR FORMAT takes RESP, OPENAI or ANTHROPIC, not 'XML'",
     "PEEK first": "ERR MEMREAD has no option 'FIRST'; "
-    "it knows TOKENS, RESERVE, COUNT, SINCE, NOSUMMARY, FORMAT and PEEK",
+    "it knows CONTEXT, TOKENS, RESERVE, OVERSIZE, COUNT, SINCE, BEFORE, ROLE, NOSUMMARY, FORMAT, BLOCK and PEEK",
 }
 
 
@@ -132,5 +150,17 @@ def test_an_empty_memory() -> None:
 
 def test_as_openai() -> None:
     """FORMAT OPENAI answers one bulk string, the same on both protocols."""
-    result = ReadResult(None, 0, [StoredMessage("1-0", "user", "hi", 1, None)], 1, 1, False, 0, openai=True)
+    result = ReadResult(None, 0, [StoredMessage("1-0", "user", "hi", 1, None)], 1, 1, False, 0, format="openai")
     check_both("MEMREAD", result, '[{"role":"user","content":"hi"}]')
+
+
+def test_as_anthropic() -> None:
+    """FORMAT ANTHROPIC answers one bulk string too."""
+    result = ReadResult(None, 0, [StoredMessage("1-0", "user", "hi", 1, None)], 1, 1, False, 0, format="anthropic")
+    check_both("MEMREAD", result, '{"messages":[{"role":"user","content":[{"type":"text","text":"hi"}]}]}')
+
+
+def test_the_context() -> None:
+    """CONTEXT renders the key, wherever it stands."""
+    request = parse("MEMREAD", "default:{{ a.b }}", "PEEK", "CONTEXT", '{"a": {"b": "c"}}')
+    assert (request.memory.instance, request.touch) == ("c", False)

@@ -12,11 +12,13 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
+from sidecar.memory.addressing import Memory
 from sidecar.memory.definition import Definition, FlushPolicy
 from sidecar.memory.keys import KeySpace
-from sidecar.memory.message import StoredMessage
+from sidecar.memory.message import Message, StoredMessage
 from sidecar.metrics import Metrics, MetricsCollector
 from sidecar.store import scripts
+from sidecar.store.batch import Append, call, fixed
 from sidecar.store.flush_store import Lease, Limits
 
 SPACE = KeySpace()
@@ -75,18 +77,19 @@ class LiveMemory:
         return (await self.ids())[before:]
 
     async def _append(self, entries: Sequence[Entry]) -> None:
-        limits = [-1 if limit is None else limit for limit in self.limits]
-        arguments: list[Any] = ["op:test", next(_numbers), self.keys.name, self.definition.ttl_ms or 0, *limits]
-        arguments += [self.definition.encoding, 1, len(entries)]
-        for role, content, tokens, *fields in entries:
-            arguments += [role, content, tokens, fields[0] if fields else ""]
-        keys = [self.keys.log, self.keys.meta, self.keys.keep, self.keys.due]
-        await self.redis.eval(scripts.load("append").source, len(keys), *keys, *arguments)
+        messages = [Message(role, content, fields[0] if fields else "") for role, content, _, *fields in entries]
+        weights = [entry[2] for entry in entries]
+        where = Memory(self.definition, self.instance, self.keys)
+        append = Append(where, messages, weights, self.definition.encoding, "", None, False, lambda _: None)
+        keys, arguments = call([append], fixed(self.definition), "op:test", next(_numbers))
+        script: Any = self.redis.eval(scripts.load("append").source, len(keys), *keys, *arguments)
+        await script
 
     async def clear(self) -> None:
         """Delete the memory as MEMCLEAR does."""
-        keys = [self.keys.log, self.keys.meta, self.keys.keep, self.keys.work, self.keys.due]
-        await self.redis.eval(scripts.load("clear").source, len(keys), *keys, self.keys.name)
+        keys = [self.keys.log, self.keys.meta, self.keys.keep, self.keys.work, self.keys.due, self.keys.lock]
+        script: Any = self.redis.eval(scripts.load("clear").source, len(keys), *keys, self.keys.name, "", "0")
+        await script
 
     async def mark(self) -> None:
         """Put the memory into the outbox, whatever its size."""

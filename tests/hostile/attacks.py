@@ -14,7 +14,7 @@ from random import Random
 
 from sidecar.net.connection import WRITE_BUFFER_BYTES
 from sidecar.resp.requests import MAX_REQUEST_ARGUMENTS, MAX_REQUEST_BYTES
-from sidecar.session.session import MAX_PENDING_BYTES
+from sidecar.session.limits import MAX_PENDING_BYTES
 from tests.hostile.crowd import Crowd
 from tests.hostile.streams import make_stream, resp
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sidecar.memory.addressing import Addressing, Memory
+from sidecar.commands.messages import from_fields
+from sidecar.memory.addressing import Memory
+from sidecar.memory.catalogue import Catalogue
 from sidecar.memory.definition import Definition
 from sidecar.memory.health import Health
-from sidecar.memory.keys import KeySpace
 from sidecar.memory.message import Message
 from sidecar.memory.ports import FlushOrder, FlushOutcome
-from sidecar.memory.requests import Request
-from sidecar.memory.results import AppendResult, EncodingDiffers, MemoryInfo
+from sidecar.memory.requests import ForkRequest, ListRequest, ReadRequest, Request
+from sidecar.memory.results import AppendResult, EncodingDiffers, ListPage, LockGranted, MemoryInfo
 from sidecar.memory.service import Done, MemoryService
 from sidecar.metrics import Metrics
+from sidecar.privacy.redaction import Redactor
+from tests.support.addressing import addressing
 
 DEFINITIONS: Mapping[str, Definition] = {
     "default": Definition(max_tokens=100, max_messages=10),
@@ -26,7 +30,7 @@ DEFINITIONS: Mapping[str, Definition] = {
 
 
 def memory(key: str) -> Memory:
-    return Addressing(DEFINITIONS, KeySpace()).resolve(key.encode())
+    return addressing(DEFINITIONS).resolve(key.encode())
 
 
 def info(messages: int = 0, tokens: int = 0, summary_tokens: int = 0) -> MemoryInfo:
@@ -43,27 +47,39 @@ class AnsweringStore:
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     waiting: list[Done] = field(default_factory=list)
 
-    def append(self, memory: Memory, messages: list[Message], tokens: list[int], encoding: str, done: Done) -> None:
-        self._answer(done, "append", memory.instance, [message.content for message in messages], tokens, encoding)
-
-    def read(
+    def append(
         self,
         memory: Memory,
-        *,
-        tokens: int | None,
-        most: int | None,
-        since: str | None,
-        with_summary: bool,
-        touch: bool,
+        messages: list[Message],
+        weights: Sequence[int | str],
+        encoding: str,
         done: Done,
+        *,
+        token: str = "",
+        idempotent: str | None = None,
+        replace: bool = False,
     ) -> None:
-        self._answer(done, "read", memory.instance, tokens, most, since, with_summary, touch)
+        further = tuple(value for value in (token, idempotent, replace) if value)
+        contents = [message.content for message in messages]
+        self._answer(done, "append", memory.instance, contents, weights, encoding, *further)
+
+    def read(self, request: ReadRequest, done: Done, *, wait_ms: int = 0) -> None:
+        self._answer(done, "read", request, wait_ms)
 
     def info(self, memory: Memory, done: Done) -> None:
         self._answer(done, "info", memory.instance)
 
-    def clear(self, memory: Memory, done: Done) -> None:
-        self._answer(done, "clear", memory.instance)
+    def clear(self, memory: Memory, done: Done, *, token: str = "") -> None:
+        self._answer(done, "clear", memory.instance, *([token] if token else []))
+
+    def delete(self, memory: Memory, ids: Sequence[str], done: Done, *, pairs: bool = False, token: str = "") -> None:
+        self._answer(done, "delete", memory.instance, ids, pairs, token)
+
+    def pin(self, memory: Memory, ids: Sequence[str], done: Done, *, pin: bool) -> None:
+        self._answer(done, "pin", memory.instance, ids, pin)
+
+    async def close(self) -> None:
+        self.calls.append(("close",))
 
     def ping(self, done: Done) -> None:
         self._answer(done, "ping")
@@ -128,6 +144,62 @@ def encoding_for_model(model: str) -> str:
     return "cl100k_base"
 
 
+@dataclass
+class Others:
+    """Locks, copies, walks and news that answer what a test says: each call the next of `answers`; None waits."""
+
+    answers: list[Any] = field(default_factory=list)
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    told: bool = True
+
+    async def acquire(self, memory: Memory, *, lease_ms: int, wait_ms: int = 0) -> LockGranted:
+        answer: LockGranted = await self._answer("acquire", memory.instance, lease_ms, wait_ms)
+        return answer
+
+    async def extend(self, memory: Memory, token: str, *, lease_ms: int) -> LockGranted:
+        answer: LockGranted = await self._answer("extend", memory.instance, token, lease_ms)
+        return answer
+
+    async def release(self, memory: Memory, token: str) -> bool:
+        answer: bool = await self._answer("release", memory.instance, token)
+        return answer
+
+    async def fork(self, request: ForkRequest) -> AppendResult:
+        answer: AppendResult = await self._answer("fork", request.source.instance, request.memory.instance, request.at)
+        return answer
+
+    async def page(self, request: ListRequest) -> ListPage:
+        answer: ListPage = await self._answer("page", request)
+        return answer
+
+    async def preview(self, order: FlushOrder) -> FlushOutcome:
+        answer: FlushOutcome = await self._answer("preview", order)
+        return answer
+
+    @asynccontextmanager
+    async def watch(self, channel: str) -> AsyncIterator[Others]:
+        self.calls.append(("watch", channel))
+        yield self
+        self.calls.append(("unwatch", channel))
+
+    async def ready(self) -> bool:
+        return self.told
+
+    async def woken(self) -> None:
+        await self.news.wait()
+        self.news.clear()
+
+    async def _answer(self, *call: Any) -> Any:
+        self.calls.append(call)
+        answer = self.answers.pop(0)
+        if answer is None:
+            await asyncio.Event().wait()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
 class Bench:
     """A service with everything that it needs, and its answers."""
 
@@ -136,9 +208,12 @@ class Bench:
         *answers: Any,
         engine: AnsweringEngine | None = None,
         definitions: Mapping[str, Definition] = DEFINITIONS,
+        others: Others | None = None,
     ) -> None:
         self.store = AnsweringStore(list(answers))
         self.engine = engine or AnsweringEngine()
+        self.others = others or Others()
+        self.catalogue = Catalogue(definitions)
         self.tally = Metrics()
         self.counters = {name: LetterCounter(name) for name in ("o200k_base", "cl100k_base")}
         self.health = Health(
@@ -146,13 +221,20 @@ class Bench:
             engine=self.engine,
             gauge=self.tally,
             counter=self.counters.__getitem__,
-            encodings={definition.encoding for definition in definitions.values()},
+            catalogue=self.catalogue,
+            lock_waiters=lambda: 3,
         )
         self.service = MemoryService(
             store=self.store,
+            locks=self.others,
+            forks=self.others,
+            walk=self.others,
+            watches=self.others,
+            redactor=lambda policy: Redactor(policy, rebuild=from_fields),
+            preview=self.others,
             counter=self.counters.__getitem__,
             encoding_for_model=encoding_for_model,
-            definitions=definitions,
+            catalogue=self.catalogue,
             engine=self.engine,
             health=self.health,
             tally=self.tally,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from sidecar.errors import CommandError
-from sidecar.memory.addressing import CACHED_ADDRESSES, MAX_INSTANCE_BYTES, Addressing
+from sidecar.memory.addressing import CACHED_ADDRESSES, MAX_INSTANCE_BYTES
 from sidecar.memory.definition import Definition
 from sidecar.memory.keys import KeySpace
+from tests.support.addressing import addressing
 
 CHAT, DEFAULT = Definition("chat"), Definition()
 BOTH = {"chat": CHAT, "default": DEFAULT}
@@ -32,7 +33,7 @@ SPACE = KeySpace("m", "shop")
 )
 def test_resolve(key: str, definition: Definition, instance: str) -> None:
     """The part before the first colon names a definition; what names none is an instance of `default`."""
-    memory = Addressing(BOTH, SPACE).resolve(key.encode())
+    memory = addressing(BOTH, SPACE).resolve(key.encode())
     assert (memory.definition, memory.instance) == (definition, instance)
     assert memory.keys == SPACE.keys(definition.id, instance)
 
@@ -57,10 +58,10 @@ ERRORS: list[tuple[bytes, str]] = [
 @pytest.mark.parametrize(("key", "line"), ERRORS)
 def test_bad_keys(key: bytes, line: str) -> None:
     """A key that cannot be one is refused with the byte or length that is wrong, each time."""
-    addressing = Addressing(BOTH, SPACE)
+    resolver = addressing(BOTH, SPACE)
     for _ in range(2):
         with pytest.raises(CommandError) as problem:
-            addressing.resolve(key)
+            resolver.resolve(key)
         assert problem.value.reply() == line
 
 
@@ -68,23 +69,23 @@ def test_unknown_definitions() -> None:
     """Under `strict`, and without a `default`, a key of no definition is refused with those that there are."""
     line = "NOMEMORY no memory definition for key 'shop:1'; write it as definition:instance with one of: chat, default"
     with pytest.raises(CommandError) as problem:
-        Addressing(BOTH, SPACE, strict=True).resolve(b"shop:1")
+        addressing(BOTH, SPACE, strict=True).resolve(b"shop:1")
     assert problem.value.reply() == line
-    assert Addressing(BOTH, SPACE, strict=True).resolve(b"chat:1").definition is CHAT
+    assert addressing(BOTH, SPACE, strict=True).resolve(b"chat:1").definition is CHAT
     with pytest.raises(CommandError) as problem:
-        Addressing({"chat": CHAT}, SPACE).resolve(b"shop:1")
+        addressing({"chat": CHAT}, SPACE).resolve(b"shop:1")
     assert problem.value.reply() == line.replace(", default", "")
     with pytest.raises(CommandError) as problem:
-        Addressing({"chat": CHAT}, SPACE).resolve(b"x" * 1_000_000)
+        addressing({"chat": CHAT}, SPACE).resolve(b"x" * 1_000_000)
     assert len(problem.value.reply()) < 500
 
 
 def test_keys_are_remembered() -> None:
     """The same key gives the same object, and a full memory of keys starts anew instead of growing."""
-    addressing = Addressing(BOTH, SPACE)
-    first = addressing.resolve(b"chat:first")
-    assert addressing.resolve(b"chat:first") is first
+    resolver = addressing(BOTH, SPACE)
+    first = resolver.resolve(b"chat:first")
+    assert resolver.resolve(b"chat:first") is first
     for number in range(CACHED_ADDRESSES):
-        addressing.resolve(b"chat:%d" % number)
-    assert addressing.resolve(b"chat:first") is not first
-    assert addressing.resolve(b"chat:first") == first
+        resolver.resolve(b"chat:%d" % number)
+    assert resolver.resolve(b"chat:first") is not first
+    assert resolver.resolve(b"chat:first") == first

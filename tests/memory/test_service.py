@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 import pytest
 
 from sidecar.errors import RedisRefused, SyntaxProblem, Unavailable, UnknownMemory
 from sidecar.memory import service
-from sidecar.memory.message import Message, StoredMessage
+from sidecar.memory.message import Message
 from sidecar.memory.requests import (
     LARGE_MESSAGE_CHARACTERS,
     AppendRequest,
     ClearRequest,
     CountRequest,
     InfoRequest,
-    ReadRequest,
     Request,
 )
-from sidecar.memory.results import EncodingDiffers, ReadResult
+from sidecar.memory.results import EncodingDiffers
 from tests.memory.answering import APPENDED, OTHER, Bench, info, memory, start
 
 HERE = {threading.get_ident()}
@@ -99,61 +97,6 @@ class TestAppend:
         bench = Bench(APPENDED)
         start(bench, append("four"))
         assert bench.counters["o200k_base"].threads == HERE
-
-
-def found(*messages: StoredMessage, summary: str | None = "sum") -> ReadResult:
-    return ReadResult(summary, 5, list(messages), 9, 90, more=True, left_out=1)
-
-
-SPOKEN = StoredMessage("1-0", "user", "hi", 10, None)
-ORPHAN = StoredMessage("2-0", "tool", "42", 20, '{"tool_call_id":"gone"}')
-
-
-class TestRead:
-    def test_what_is_asked(self) -> None:
-        """Every option reaches the store."""
-        bench = Bench(found())
-        start(bench, ReadRequest(memory("k")))
-        start(bench, ReadRequest(memory("k"), 8, 9, "1-0", with_summary=False, touch=False))
-        assert bench.store.calls == [
-            ("read", "k", None, None, None, True, True),
-            ("read", "k", 8, 9, "1-0", False, False),
-        ]
-
-    @pytest.mark.parametrize(
-        ("options", "whole"),
-        [
-            ({}, False),
-            ({"with_summary": False, "touch": False}, False),
-            ({"since": "0-1"}, False),
-            ({"since": "0-1", "tokens": 9, "count": 9, "openai": True}, False),
-            ({"tokens": 9}, True),
-            ({"tokens": 0}, True),
-            ({"count": 9}, True),
-            ({"openai": True}, True),
-        ],
-    )
-    def test_orphans(self, options: dict[str, Any], whole: bool) -> None:
-        """A cut-off read, or one for a model, leaves orphaned tool messages out and counts them; SINCE never does."""
-        bench = Bench(found(SPOKEN, ORPHAN))
-        (result,) = start(bench, ReadRequest(memory("k"), **options))
-        assert result.messages == ([SPOKEN] if whole else [SPOKEN, ORPHAN])
-        assert result.left_out == (2 if whole else 1)
-        assert result.openai == options.get("openai", False)
-        assert bench.tally.tokens_read == result.tokens == (15 if whole else 35)
-
-    def test_no_summary(self) -> None:
-        """The tokens of a summary count where there is one."""
-        bench = Bench(found(SPOKEN, summary=None))
-        start(bench, ReadRequest(memory("k")))
-        assert bench.tally.tokens_read == 10
-
-    def test_an_error(self) -> None:
-        """What the store raises is the result."""
-        away = Unavailable("refused")
-        bench = Bench(away)
-        assert start(bench, ReadRequest(memory("k"), tokens=5)) == [away]
-        assert bench.tally.tokens_read == 0
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ class TestHealth:
         report = await bench.ask(HealthRequest())
         assert 0 <= report.redis_ms < 1000
         encodings = {"cl100k_base": "letter", "o200k_base": "letter"}
-        assert report == HealthReport(True, report.redis_ms, "local", up, 3, 1.5, encodings)
+        assert report == HealthReport(True, report.redis_ms, "local", up, 3, 1.5, encodings, 0, 0, 3)
         assert bench.tally.engine_up is up
 
     @pytest.mark.parametrize("away", [Unavailable("refused"), Uncertain("closed")])
@@ -166,7 +166,7 @@ class TestHealth:
 
 class TestClose:
     async def test_tasks_end(self) -> None:
-        """Closing ends what runs; each caller is answered with the cancellation, once."""
+        """Closing ends what runs; each caller is answered once, whoever waited for a flush that it goes on."""
         bench = Bench(None)
         waiting = start(bench, flush(force=True, wait_ms=60_000))
         await eventually(lambda: bench.store.waiting)
@@ -175,8 +175,12 @@ class TestClose:
         storing = start(bench, AppendRequest(memory("k"), [Message("user", "x")], large=True))
         await eventually(lambda: bench.engine.orders and len(bench.store.waiting) == 2)
         await bench.service.close()
-        for results in (waiting, asking, storing):
-            assert [type(result) for result in results] == [asyncio.CancelledError]
+        for results, kind in (
+            (waiting, FlushTimeout),
+            (asking, FlushTimeout),
+            (storing, asyncio.CancelledError),
+        ):
+            assert [type(result) for result in results] == [kind]
         assert not [task for task in asyncio.all_tasks() if task.get_name() == "mem-command"]
         for done in bench.store.waiting:  # replies that come now are nobody's
             done(info())

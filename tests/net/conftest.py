@@ -11,9 +11,6 @@ import uvloop
 
 from sidecar.commands.table import COMMANDS
 from sidecar.errors import ReplyableError
-from sidecar.memory.addressing import Addressing
-from sidecar.memory.definition import Definition
-from sidecar.memory.keys import KeySpace
 from sidecar.memory.requests import Request
 from sidecar.metrics import Metrics
 from sidecar.net.connection import MAX_OUTPUT_BYTES, Identity
@@ -23,6 +20,7 @@ from sidecar.net.held_budget import MAX_HELD_BYTES
 from sidecar.net.listener import Listener
 from sidecar.net.server import MAX_CLIENTS, Server
 from sidecar.resp.watched import Credentials
+from tests.support.addressing import addressing
 
 Done = Callable[[object], None]
 
@@ -45,6 +43,7 @@ class Executed:
     waiting: list[Done] = field(default_factory=list)
     asked: list[tuple[tuple[Credentials | None, ...], bytes | None]] = field(default_factory=list)
     released: int = 0
+    stopped: list[Request] = field(default_factory=list)
 
     def identify(
         self,
@@ -57,6 +56,9 @@ class Executed:
 
     def release(self) -> None:
         self.released += 1
+
+    def stop(self, request: Request) -> None:
+        self.stopped.append(request)
 
     def execute(self, request: Request, done: Done) -> None:
         self.requests.append(request)
@@ -123,7 +125,7 @@ class Fronts:
         server = Server(
             dial=Dialer(RedisEndpoint("127.0.0.1", redis_port)).connect,
             commands=COMMANDS,
-            resolve=Addressing({"default": Definition()}, KeySpace()).resolve,
+            resolve=addressing().resolve,
             identify=executed.identify,
             metrics=metrics,
             max_clients=max_clients,

@@ -18,9 +18,6 @@ import redis.asyncio
 
 from sidecar.commands.table import COMMANDS
 from sidecar.dev.servers import RedisServer
-from sidecar.memory.addressing import Addressing
-from sidecar.memory.definition import Definition
-from sidecar.memory.keys import KeySpace
 from sidecar.metrics import Metrics
 from sidecar.net import connection
 from sidecar.net.client_tls import ClientTls
@@ -30,6 +27,7 @@ from sidecar.net.listener import Listener
 from sidecar.net.server import CLOSE_LIMIT_S, SILENT_S, Server
 from tests.net.conftest import Executed, Front, Fronts, Talk
 from tests.net.test_connection import command
+from tests.support.addressing import addressing
 from tests.support.certificates import Authority
 from tests.support.children import StartRedis
 from tests.support.waiting import eventually
@@ -288,7 +286,7 @@ async def test_a_connection_that_is_still_dialling(redis_server: RedisServer, re
     server = Server(
         dial=late,
         commands=COMMANDS,
-        resolve=Addressing({"default": Definition()}, KeySpace()).resolve,
+        resolve=addressing().resolve,
         identify=executed.identify,
         metrics=metrics,
     )

@@ -12,9 +12,6 @@ from structlog.testing import capture_logs
 
 from sidecar.commands.table import COMMANDS
 from sidecar.dev.servers import RedisServer
-from sidecar.memory.addressing import Addressing
-from sidecar.memory.definition import Definition
-from sidecar.memory.keys import KeySpace
 from sidecar.metrics import Metrics
 from sidecar.net.held_budget import HeldBudget
 from sidecar.net.listener import Listener
@@ -22,6 +19,7 @@ from sidecar.net.server import Server
 from sidecar.net.upstream import Upstream
 from tests.net.conftest import Executed, Front, Fronts, Talk
 from tests.net.test_connection import command
+from tests.support.addressing import addressing
 from tests.support.waiting import eventually
 
 KIB = 1024
@@ -193,7 +191,7 @@ async def test_what_comes_before_there_is_an_upstream_counts() -> None:
     server = Server(
         dial=dial,
         commands=COMMANDS,
-        resolve=Addressing({"default": Definition()}, KeySpace()).resolve,
+        resolve=addressing().resolve,
         identify=executed.identify,
         metrics=metrics,
         max_held_bytes=15_000,

@@ -14,9 +14,6 @@ from sidecar.commands.table import COMMANDS
 from sidecar.dev.ports import free_port
 from sidecar.dev.servers import RedisServer
 from sidecar.errors import NotIdentified, RedisRefused, ReplyableError, TooManyIdentities, Unavailable
-from sidecar.memory.addressing import Addressing
-from sidecar.memory.definition import Definition
-from sidecar.memory.keys import KeySpace
 from sidecar.memory.requests import Request
 from sidecar.metrics import Metrics
 from sidecar.net import identities as module
@@ -28,6 +25,7 @@ from sidecar.net.multiplexer import Multiplexer
 from sidecar.net.server import Server
 from sidecar.resp.watched import Credentials
 from sidecar.store.pipe import Pipe, Reply
+from tests.support.addressing import addressing
 from tests.support.children import StartRedis
 from tests.support.waiting import eventually
 
@@ -52,6 +50,9 @@ class Answering:
             done(7)
         else:
             self.waiting.append(done)
+
+    def stop(self, request: Request) -> None:
+        self.requests.remove(request)
 
     async def close(self) -> None:
         self.closed.append(self.pipe)
@@ -79,7 +80,7 @@ class People:
         server = Server(
             dial=self.dialer.connect,
             commands=COMMANDS,
-            resolve=Addressing({"default": Definition()}, KeySpace()).resolve,
+            resolve=addressing().resolve,
             identify=self.identities.identify,
             metrics=self.metrics,
         )

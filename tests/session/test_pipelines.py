@@ -81,7 +81,7 @@ def test_random_pipelines(lines: list[str], draw: st.DataObject) -> None:
                     number = mem[len(client.tickets)]
                     client.tickets.append(ticket)
                     assert all(before in finished for before in range(number) if lines[before] == "GET")
-                    same = [line for other, line in running.values() if other.memory == ticket.memory is not None]
+                    same = [line for other, line in running.values() if other.memories == ticket.memories != ()]
                     assert all(line == lines[number] == "MEMAPPEND a user" for line in same)
                     running[number] = ticket, lines[number]
 

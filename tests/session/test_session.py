@@ -8,7 +8,7 @@ from sidecar.errors import INTERNAL_ERROR, BadMessage, Unavailable
 from sidecar.memory.requests import AppendRequest
 from sidecar.memory.results import AppendResult, HealthReport
 from sidecar.resp.requests import MAX_REQUEST_ARGUMENTS
-from sidecar.session import session as module
+from sidecar.session import limits as module
 from tests.support.transcripts import Client, command, fence, passed
 
 NOAUTH = b"-NOAUTH Authentication required.\r\n"

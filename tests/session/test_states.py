@@ -111,7 +111,7 @@ class TestState:
         assert client.redis(passed(2, hello=HELLO_3)) == ["run MEMHEALTH"]
         (reply,) = client.done(0, HEALTH)
         assert isinstance(reply, bytes)
-        assert reply.startswith(b"<%5\r\n$7\r\nhealthy\r\n#t\r\n")
+        assert reply.startswith(b"<%6\r\n$7\r\nhealthy\r\n#t\r\n")
         assert client.sends("GET a", "MEMCLEAR a") == [b">" + command("GET a") + fence(3)]
 
     def test_a_hello_that_failed(self, client: Client) -> None:
@@ -121,7 +121,7 @@ class TestState:
         assert client.redis(passed(2, hello=HELLO_2)) == ["run MEMHEALTH"]
         (reply,) = client.done(0, HEALTH)
         assert isinstance(reply, bytes)
-        assert reply.startswith(b"<*10\r\n$7\r\nhealthy\r\n:1\r\n")
+        assert reply.startswith(b"<*12\r\n$7\r\nhealthy\r\n:1\r\n")
 
     def test_reset_ends_resp3(self, client: Client) -> None:
         """RESET leads back to RESP2, which is found out in the same way."""
@@ -134,7 +134,7 @@ class TestState:
         assert client.redis(passed(4, hello=HELLO_2)) == ["run MEMHEALTH"]
         (reply,) = client.done(0 + 1, HEALTH)
         assert isinstance(reply, bytes)
-        assert reply.startswith(b"<*10\r\n")
+        assert reply.startswith(b"<*12\r\n")
 
     def test_a_server_without_hello(self, client: Client) -> None:
         """A server that does not know HELLO is asked once, and speaks what it spoke before."""

@@ -11,12 +11,18 @@ from redis.asyncio import Redis
 from sidecar.memory.addressing import Memory
 from sidecar.memory.definition import Definition, FlushPolicy
 from sidecar.memory.message import Message
+from sidecar.memory.requests import ReadRequest
 from sidecar.memory.results import AppendResult, EncodingDiffers, MemoryInfo, ReadResult
+from sidecar.metrics import Metrics
 from sidecar.net.dialer import Dialer
 from sidecar.net.endpoint import RedisEndpoint
 from sidecar.net.multiplexer import Multiplexer
-from sidecar.store.memory_store import MemoryStore
+from sidecar.net.redis_client import redis_client
+from sidecar.store.changes import Changes
+from sidecar.store.locks import LockManager
+from sidecar.store.memory_store import Found, MemoryStore
 from sidecar.store.pipe import Reply
+from sidecar.store.wakeups import Wakeups
 from tests.flush.memories import SPACE, Entry
 
 T = TypeVar("T")
@@ -59,15 +65,34 @@ class LiveStore:
         self.pipe = Multiplexer(
             Dialer(endpoint).connect, database=endpoint.database, deadline_s=deadline_s, on_reconnect=self._reconnected
         )
-        self.store = MemoryStore(pipe=self.pipe, sidecar_id=sidecar_id, on_due=self.due.append)
+        self.dialer = Dialer(endpoint)
+        self.client = redis_client(self.dialer, database=endpoint.database)
+        self.wakeups = Wakeups(self.client)
+        self.tally = Metrics()
+        self.changes = Changes(
+            pipe=self.pipe,
+            sidecar_id=sidecar_id,
+            on_due=self.due.append,
+            wakeups=self.wakeups,
+            tally=self.tally,
+        )
+        self.store = MemoryStore(pipe=self.pipe, changes=self.changes)
+        self.locks = LockManager(self.pipe, self.wakeups, self.tally)
 
     async def __aenter__(self) -> LiveStore:
-        self._running = asyncio.create_task(self.pipe.run(), name="multiplexer")
+        self._running = [
+            asyncio.create_task(self.pipe.run(), name="multiplexer"),
+            asyncio.create_task(self.wakeups.run(), name="wakeups"),
+        ]
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._running.cancel()
-        await asyncio.gather(self._running, return_exceptions=True)
+        await self.changes.close()
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await self.client.aclose()
+        await self.dialer.close()
 
     def _reconnected(self) -> None:
         self.reconnects += 1
@@ -111,11 +136,12 @@ class LiveStore:
         touch: bool = False,
     ) -> ReadResult:
         """Read and wait."""
-        return await self.sent(
-            lambda done: self.store.read(
-                where, tokens=tokens, most=most, since=since, with_summary=with_summary, touch=touch, done=done
-            )
-        )
+        request = ReadRequest(where, tokens=tokens, count=most, since=since, with_summary=with_summary, touch=touch)
+        return (await self.find(request)).result
+
+    async def find(self, request: ReadRequest, *, wait_ms: int = 0) -> Found:
+        """Read as asked and wait."""
+        return await self.sent(lambda done: self.store.read(request, done, wait_ms=wait_ms))
 
     async def info(self, where: Memory) -> MemoryInfo:
         """Ask for the state and wait."""
@@ -129,10 +155,13 @@ class LiveStore:
         """Run append.lua with a batch number of the caller's choice, as one request."""
         definition = where.definition
         limits = [-1 if limit is None else limit for limit in (definition.threshold_tokens, None)]
-        arguments: list[Any] = [op, number, where.keys.name, definition.ttl_ms or 0, *limits, ENCODING, 1, len(entries)]
+        arguments: list[Any] = [
+            op, number, where.keys.name, definition.ttl_ms or 0, *limits, ENCODING, "", -1, -1, 0, 1000, 0, 1, 0,
+            len(entries),
+        ]  # fmt: skip
         for role, content, tokens, *fields in entries:
             arguments += [role, content, tokens, fields[0] if fields else ""]
-        keys = (where.keys.log, where.keys.meta, where.keys.keep, where.keys.due)
+        keys = (where.keys.log, where.keys.meta, where.keys.keep, where.keys.due, where.keys.lock)
         return await self.sent(lambda done: self.pipe.call_script("append", keys, arguments, done, resend=False))
 
 

@@ -15,7 +15,7 @@ from sidecar.dev.ports import free_port
 from sidecar.errors import Unavailable, Uncertain
 from sidecar.memory.addressing import Memory
 from sidecar.memory.results import AppendResult, EncodingDiffers
-from sidecar.store.memory_store import MAX_BATCH_CHARACTERS, MAX_BATCH_MESSAGES
+from sidecar.store.batch import MAX_BATCH_CHARACTERS, MAX_BATCH_MESSAGES
 from tests.flush.memories import Entry, LiveMemory, talk
 from tests.store.live import ENDLESS, SHORT, LiveStore, calls, memory
 from tests.store.lossy import LossyProxy

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import count
 from typing import Any
 
 import pytest
@@ -15,60 +13,13 @@ from sidecar.errors import RedisRefused
 from sidecar.memory.addressing import Memory
 from sidecar.memory.results import ReadResult
 from tests.flush.memories import talk
+from tests.store.crafting import ask, craft, facts, numbered
 from tests.store.live import SHORT, LiveStore, change, memory
-from tests.store.model import MAX_SKIPPED, Answer, Question, Stored, answer
+from tests.store.model import MAX_SKIPPED, Question, Stored, answer
 
 HOUR_MS = 3_600_000
 PAGE = 64
 """As read.lua has it."""
-
-_instances = count()
-
-
-# ---- crafted memories ----
-
-
-async def craft(redis: Redis, log: Sequence[Stored], summary_tokens: int = 0) -> Memory:
-    """Write a memory as append.lua does, with ids of the test's choice."""
-    where = memory(instance=f"crafted-{next(_instances)}")
-    async with redis.pipeline() as pipeline:
-        for message in log:
-            id_ = shown(message.id)
-            pipeline.xadd(where.keys.log, {"r": message.role, "c": id_, "n": str(message.tokens)}, id=id_)
-            if message.instruction:
-                pipeline.zadd(where.keys.keep, {id_: message.id[0]})
-        totals: dict[str, str | int] = {"messages": len(log), "tokens": sum(message.tokens for message in log)}
-        if summary_tokens:
-            totals |= {"summary": "what was said", "summary_tokens": summary_tokens}
-        await pipeline.execute()
-    await change(redis, where, totals)
-    return where
-
-
-def shown(id_: tuple[int, int]) -> str:
-    return f"{id_[0]}-{id_[1]}"
-
-
-def numbered(*weights: int, role: str = "user") -> list[Stored]:
-    """Messages of the given weights, all of one millisecond."""
-    return [Stored((5, sequence), role, weight) for sequence, weight in enumerate(weights)]
-
-
-async def ask(live: LiveStore, where: Memory, question: Question) -> ReadResult:
-    since = None if question.since is None else shown(question.since)
-    return await live.read(
-        where, tokens=question.tokens, most=question.most, since=since, with_summary=question.with_summary
-    )
-
-
-def facts(result: ReadResult) -> Answer:
-    """Reduce a result to what the model knows."""
-    ids: list[tuple[int, int]] = []
-    for message in result.messages:
-        ms, sequence = message.id.split("-")
-        ids.append((int(ms), int(sequence)))
-        assert message.content == message.id
-    return Answer(result.summary_tokens if result.summary else 0, ids, result.more, result.left_out)
 
 
 @st.composite
@@ -93,6 +44,8 @@ def questions(draw: st.DrawFn) -> Question:
         most=draw(st.none() | st.integers(1, 6) | st.integers(1, 170)),
         since=draw(st.none() | st.tuples(st.integers(0, 5), st.integers(0, 20))),
         with_summary=draw(st.booleans()),
+        before=draw(st.none() | st.none() | st.tuples(st.integers(0, 12), st.integers(0, 20))),
+        roles=draw(st.sampled_from([(), (), (), ("user",), ("assistant", "tool"), ("system", "user")])),
     )
 
 

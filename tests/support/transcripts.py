@@ -6,12 +6,10 @@ import itertools
 
 from sidecar.commands.table import COMMANDS
 from sidecar.errors import ReplyableError
-from sidecar.memory.addressing import Addressing
-from sidecar.memory.definition import Definition
-from sidecar.memory.keys import KeySpace
 from sidecar.resp.watched import Credentials
-from sidecar.session.actions import Action, CloseClient, CloseRedis, Identify, Run, Ticket, ToClient, ToRedis
+from sidecar.session.actions import Action, CloseClient, CloseRedis, Identify, Run, Stop, Ticket, ToClient, ToRedis
 from sidecar.session.session import Session
+from tests.support.addressing import addressing
 
 Step = bytes | str
 """A transcript's step: bytes for the client (`<`), for Redis (`>`), or a word for the rest."""
@@ -57,7 +55,7 @@ class Client:
         self.asked: list[tuple[tuple[Credentials | None, ...], bytes | None]] = []
         self.session = Session(
             commands=COMMANDS,
-            resolve=Addressing({"default": Definition()}, KeySpace()).resolve,
+            resolve=addressing().resolve,
             nonce=lambda: b"nonce%d" % next(numbers),
             observe=lambda *seen: self.observed.append(seen),
         )
@@ -85,6 +83,10 @@ class Client:
     def loses_redis(self) -> list[Step]:
         return self._steps(self.session.redis_eof())
 
+    def has_gone(self) -> list[Step]:
+        """Nobody reads the replies any more."""
+        return self._steps(self.session.nobody_waits())
+
     def drains(self) -> list[Step]:
         """The sidecar is being stopped."""
         return self._steps(self.session.drain())
@@ -100,8 +102,8 @@ class Client:
 
     def ready(self) -> Client:
         """Bring the session to where MEM commands run at once; the first ticket is number 0 afterwards."""
-        assert self.sends("MEMINFO key with-too-many-words") == [b">" + fence(1)]
-        assert self.redis(passed(1)) == [b"<-ERR wrong number of arguments for 'meminfo' command\r\n"]
+        assert self.sends("MEMHEALTH with-too-many-words") == [b">" + fence(1)]
+        assert self.redis(passed(1)) == [b"<-ERR wrong number of arguments for 'memhealth' command\r\n"]
         self.observed.clear()
         return self
 
@@ -116,6 +118,8 @@ class Client:
                 case Run(ticket):
                     steps.append(f"run {ticket.command.name}")
                     self.tickets.append(ticket)
+                case Stop(ticket):
+                    steps.append(f"stop {ticket.command.name}")
                 case Identify(candidates, user):
                     self.asked.append((candidates, user))
                     steps += self.identified() if self._known else ["identify"]

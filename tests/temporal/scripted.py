@@ -54,6 +54,7 @@ class ScriptedSteps(FlushSteps):
     def __init__(self, **answers: Iterable[Any]) -> None:
         self.lease_ms = 60_000
         self.calls: list[str] = []
+        self.ways: list[tuple[str, int | None]] = []
         self.orders: list[tuple[str, bool]] = []
         self.errors: list[str] = []
         self._answers = {step: deque(values) for step, values in answers.items()}
@@ -66,8 +67,18 @@ class ScriptedSteps(FlushSteps):
             raise answer
         return await answer() if callable(answer) else answer
 
-    async def begin(self, definition: str, instance: str, *, run_id: str, force: bool) -> Begun:
+    async def begin(
+        self,
+        definition: str,
+        instance: str,
+        *,
+        run_id: str,
+        force: bool,
+        strategy: str = "",
+        target_tokens: int | None = None,
+    ) -> Begun:
         self.orders.append((run_id, force))
+        self.ways.append((strategy, target_tokens))
         usual = Begun("begun", run_id, ticket=ticket(run_id, definition, instance, force=force))
         begun: Begun = await self._answer("begin", usual)
         return begun

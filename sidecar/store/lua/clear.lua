@@ -1,12 +1,48 @@
 -- clear: deletes a memory with everything that belongs to it, its place in the outbox included. One script, so that
 -- no append can fall between the deletions and leave a log without totals.
 --
--- KEYS  1 log   2 meta   3 keep   4 work   5 due
--- ARGV  1 the memory's name (member of due)
--- Returns the number of messages that were removed, 0 for a memory that does not exist.
+-- KEYS  1 log   2 meta   3 keep   4 work   5 due   6 lock
+-- ARGV  1 the memory's name (member of due)   2 token of the lease, "" = none
+--       3 ms that fences and the last id are remembered, 0 = not at all
+-- Returns a string: the number of messages that were removed, 0 for a memory that does not exist; or
+-- "locked <ms left>" or "stale-lock", and nothing was deleted.
+-- A lease that is held stays held: it guards the memory's name, not its content.
 -- Cost: O(1) here; UNLINK frees the memory in the background.
 
-local removed = redis.call('XLEN', KEYS[1])
-redis.call('ZREM', KEYS[5], ARGV[1]) -- first, because it fails on an outbox of another type; UNLINK never fails
-redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
-return removed
+-- include: lease
+-- include: ids
+
+local log, meta, keep, work, due, lock = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local remembered_ms = tonumber(ARGV[3])
+
+local state = redis.call('HMGET', meta, 'locked', 'lock_fence', 'fence', 'epoch')
+local refusal = lease_refusal(lock, meta, state[1], ARGV[2])
+if refusal then return refusal end
+
+local removed = redis.call('XLEN', log)
+local floor = remembered_ms > 0 and last_id(log)
+redis.call('ZREM', due, ARGV[1]) -- first, because it fails on an outbox of another type; UNLINK never fails
+redis.call('UNLINK', log, meta, keep, work)
+
+local left = {}
+local function keep_field(field, value)
+  if value then
+    left[#left + 1] = field
+    left[#left + 1] = value
+  end
+end
+local lease_ms = state[1] and redis.call('PTTL', lock) or -2
+if lease_ms > 0 then
+  keep_field('locked', state[1])
+  keep_field('lock_fence', state[2])
+end
+if remembered_ms > 0 then
+  keep_field('lock_fence', state[2])
+  keep_field('fence', state[3])
+  keep_field('floor', floor)
+end
+if #left > 0 then
+  redis.call('HSET', meta, unpack(left))
+  redis.call('PEXPIRE', meta, math.max(remembered_ms, lease_ms))
+end
+return tostring(removed)

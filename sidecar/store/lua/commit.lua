@@ -1,6 +1,6 @@
 -- commit: carries out the staged plan of one flush, all of it or nothing.
 --
--- KEYS  1 log   2 meta   3 keep   4 due (outbox of the shard)   5 work (the staged plan and summary)
+-- KEYS  1 log   2 meta   3 keep   4 due (outbox of the shard)   5 work (the staged plan and summary)   6 lock
 -- ARGV  1 run id
 --       2 epoch, 3 fence, 4 generation, 5 time in ms that begin returned
 --       6 token threshold, -1 for none
@@ -14,7 +14,8 @@
 --   'stale-fence'  a later flush has begun, or this one was given up
 --   'lost-plan'    the staged plan, or the summary that it asks for, has expired
 --   'stale-plan'   the log is not what the plan was made from: somebody has edited the stream itself
--- With the last four nothing was changed.
+--   'locked'       ms left: somebody holds the lease on the memory, and what he reads must stay
+-- With the last five nothing was changed.
 --
 -- Atomic because readers must see either the messages or the summary that stands for them, because the totals
 -- must be those of the log at any moment, and because no append may come between the look at the threshold
@@ -73,6 +74,11 @@ if state[4] == run and state[5] == 'done' then
 end
 if state[2] ~= fence or state[3] ~= run then
   return {'stale-fence'}
+end
+
+local lease_ms = redis.call('PTTL', KEYS[6])
+if lease_ms > 0 then
+  return {'locked', lease_ms}
 end
 
 local staged = redis.call('HMGET', work, 'run', 'plan', 'summary', 'summary_tokens')
@@ -146,6 +152,7 @@ messages = redis.call('XLEN', log)
 set('messages', messages)
 set('last_removed', length - messages)
 
+if ttl > 0 then set('ttl', ttl) end
 redis.call('HDEL', meta, unpack(gone))
 redis.call('HSET', meta, unpack(fields))
 redis.call('DEL', work)

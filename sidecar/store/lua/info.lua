@@ -1,8 +1,9 @@
 -- info: the state of one memory. One script, so that all of it is of one moment.
 --
--- KEYS  1 log   2 meta   3 due
+-- KEYS  1 log   2 meta   3 due   4 lock
 -- ARGV  1 the memory's name (member of due)
--- Returns { now ms, pttl of meta, score in due or "", first id or "", last id or "", value or "" of each of FIELDS }
+-- Returns { now ms, pttl of meta, score in due or "", first id or "", last id or "", 1 if somebody holds the lock,
+--           value or "" of each of FIELDS }
 -- Cost: O(1).
 
 local FIELDS = { 'messages', 'tokens', 'summary_tokens', 'kept_tokens', 'epoch', 'encoding', 'flush_until',
@@ -17,6 +18,7 @@ local reply = {
   redis.call('ZSCORE', KEYS[3], ARGV[1]) or '',
   first and first[1] or '',
   last and last[1] or '',
+  redis.call('EXISTS', KEYS[4]),
 }
-for i, value in ipairs(redis.call('HMGET', KEYS[2], unpack(FIELDS))) do reply[5 + i] = value or '' end
+for i, value in ipairs(redis.call('HMGET', KEYS[2], unpack(FIELDS))) do reply[6 + i] = value or '' end
 return reply

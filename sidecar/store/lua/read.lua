@@ -2,37 +2,66 @@
 -- totals and messages are of one moment: a flush that commits in between cannot make a message appear twice or never.
 --
 -- KEYS  1 log   2 meta   3 keep
--- ARGV  1 budget in tokens, -1 = none   2 most messages, at least 1, -1 = none   3 only ids after this one, "" = all
---       4 whether the summary is wanted (1/0)   5 ttl ms to set, 0 = leave it
+-- ARGV  1 budget in tokens, -1 = none   2 most messages, at least 1, -1 = none
+--       3 only ids after this one, "" = all, "$" = after the newest   4 only ids before this one, "" = all
+--       5 whether the summary is wanted (1/0)   6 ttl ms to set, 0 = it never expires, -1 = leave its life as it is
+--       7 what is too large for the budget is passed over ("skip"), returned apart ("truncate"), or an error ("error")
+--       8 roles that are wanted, each between blanks (" user tool "), "" = all
+--       9 ms that the caller will wait if there is nothing, 0 = not at all
+--       10 most tokens of instructions and pins   11 most tokens of the summary, -1 = what the budget lets
+--       12 … class, most tokens of its messages
 -- Without a budget: all of them; with 2 the newest; with 2 and 3 the oldest after that id. With a budget: the summary
--- and the instructions (keep) as far as they fit, then the newest others, without a gap, as far as they fit; 2 bounds
--- how far back that goes, older instructions are part of it anyway. What would not fit even if it stood first among
--- the others is passed over and counted as left out.
--- Returns { summary or "", its tokens, messages in all, tokens in all with summary, 1 if there is more, entries left
---       out because they are too large, entries }; entries in the order of their ids, each { id, { field, value … } }
--- Cost: O(entries returned + instructions and pins), plus at most MAX_SKIPPED that are too large for the budget.
+-- and what every read contains (keep) as far as they fit, then the newest others, without a gap, as far as they fit; of
+-- these, 2 bounds how far back that goes (with 3: only the oldest after that id count), older kept ones are part of it
+-- anyway. A tool call and its results are one unit, which fits or not. What would not fit even if it stood first among
+-- the others is passed over and counted as left out; so is what would exceed its class's share, and a broken unit.
+-- Returns { summary or "", its tokens, messages in all, tokens in all with summary, 1 if there is more, messages left
+--       out, entries, newest id or "", { room, entries } of the unit that is to be cut, or {} }; entries in the order of
+--       their ids, each { id, { field, value … } }; or { "oversize", id, tokens, room } with "error" in 7.
+-- Cost: O(entries returned + kept ones), plus at most MAX_SKIPPED that are passed over; with 8, at most MAX_SCANNED.
+
+-- include: units
+-- include: life
 
 local log, meta, keep = KEYS[1], KEYS[2], KEYS[3]
-local budget, most, since = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
-local MAX_SKIPPED = 256 -- a budget smaller than every message must not walk through all of them
-local PAGE = 64         -- entries per XREVRANGE: reading too far costs at most this many
+local budget, most, since, before = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
+local ttl, oversize, roles, wait_ms = tonumber(ARGV[6]), ARGV[7], ARGV[8], tonumber(ARGV[9])
+local MAX_SKIPPED = 256    -- a budget smaller than every message must not walk through all of them
+local MAX_SCANNED = 10000  -- about 10 ms of Redis's time for roles that are rare
+local PAGE = 64            -- entries per XREVRANGE: reading too far costs at most this many
 
-local state = redis.call('HMGET', meta, 'messages', 'tokens', 'summary', 'summary_tokens')
+local state = redis.call('HMGET', meta, 'messages', 'tokens', 'summary', 'summary_tokens', 'ttl', 'epoch', 'watched')
 local messages, tokens = tonumber(state[1] or 0), tonumber(state[2] or 0)
 local summary, summary_tokens = state[3] or '', tonumber(state[4] or 0)
 tokens = tokens + summary_tokens
-if ARGV[4] == '0' then summary, summary_tokens = '', 0 end
+if ARGV[5] == '0' then summary, summary_tokens = '', 0 end
 
-local ttl = tonumber(ARGV[5])
+local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
+newest = newest and newest[1] or ''
+if since == '$' then since = newest == '' and '0-0' or newest end
+
 if state[1] and ttl > 0 then -- also if only a summary is left; one moment for all keys, see append.lua
   local clock = redis.call('TIME')
   local ends = clock[1] * 1000 + math.floor(clock[2] / 1000) + ttl
   for _, key in ipairs(KEYS) do redis.call('PEXPIREAT', key, ends) end
+  if not state[5] then redis.call('HSET', meta, 'ttl', ttl) end
+elseif state[5] and ttl == 0 then
+  live_on(log, meta, keep)
 end
 
-local oldest = (since == '' and '-') or ('(' .. since)
-local function reply(more, left_out, entries)
-  return { summary, summary_tokens, messages, tokens, more and 1 or 0, left_out, entries }
+-- So that the next append tells us; of everybody who waits, the one who waits longest counts.
+local function announce_waiter()
+  local clock = redis.call('TIME')
+  local until_ms = clock[1] * 1000 + math.floor(clock[2] / 1000) + wait_ms
+  if until_ms > tonumber(state[7] or 0) then redis.call('HSET', meta, 'watched', string.format('%.0f', until_ms)) end
+  if not state[6] then -- there is no memory yet: nothing of us must stay if there never is one
+    redis.call('PEXPIRE', meta, math.max(wait_ms, redis.call('PTTL', meta)))
+  end
+end
+
+local function reply(more, left_out, entries, cut)
+  if wait_ms > 0 and #entries == 0 then announce_waiter() end
+  return { summary, summary_tokens, messages, tokens, more and 1 or 0, left_out, entries, newest, cut or {} }
 end
 
 local function reversed(list)
@@ -41,16 +70,50 @@ local function reversed(list)
   return turned
 end
 
-if budget < 0 then
-  if most < 0 then return reply(false, 0, redis.call('XRANGE', log, oldest, '+')) end
-  if since == '' then
-    local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', most)
-    return reply(messages > #newest, 0, reversed(newest))
+local from = (since == '' and '-') or ('(' .. since)
+local to = (before == '' and '+') or ('(' .. before)
+
+local function wanted(entry)
+  return roles == '' or string.find(roles, ' ' .. entry[2][2] .. ' ', 1, true) ~= nil
+end
+
+-- Returns up to `count` + 1 entries of the wanted roles (all: -1) in the order of the walk, and whether it was broken off.
+local function of_roles(command, start, stop, count)
+  local found, scanned = {}, 0
+  while scanned < MAX_SCANNED do
+    local page = redis.call(command, log, start, stop, 'COUNT', PAGE)
+    for _, entry in ipairs(page) do
+      if wanted(entry) then
+        found[#found + 1] = entry
+        if #found == count + 1 then return found, false end
+      end
+    end
+    scanned = scanned + #page
+    if #page < PAGE then return found, false end
+    start = '(' .. page[#page][1]
   end
-  local entries = redis.call('XRANGE', log, oldest, '+', 'COUNT', most + 1)
-  local more = #entries > most
-  if more then entries[#entries] = nil end
-  return reply(more, 0, entries)
+  return found, true
+end
+
+local function some(command, start, stop, count)
+  if roles ~= '' then return of_roles(command, start, stop, count) end
+  if count < 0 then return redis.call(command, log, start, stop), false end
+  return redis.call(command, log, start, stop, 'COUNT', count + 1), false
+end
+
+if budget < 0 then
+  local forward = most < 0 or since ~= ''
+  local found, broken_off
+  -- Everything of some roles is the newest that a bounded walk finds.
+  if forward and (most >= 0 or roles == '') then
+    found, broken_off = some('XRANGE', from, to, most)
+  else
+    forward = false
+    found, broken_off = some('XREVRANGE', to, from, most)
+  end
+  local more = broken_off or (most >= 0 and #found > most)
+  if most >= 0 and #found > most then found[#found] = nil end
+  return reply(more, 0, forward and found or reversed(found))
 end
 
 -- By number: as text, "9-0" would come after "10-0".
@@ -62,54 +125,150 @@ local function older(a, b)
   return (tonumber(a_seq) or 0) < (tonumber(b_seq) or 0)
 end
 
+local more_after = false
+if most >= 0 and since ~= '' then -- only the oldest of them after that id are looked at
+  local first_ones, broken_off = some('XRANGE', from, to, most)
+  more_after = #first_ones > most or broken_off
+  if #first_ones > most then to, before = '(' .. first_ones[most + 1][1], first_ones[most + 1][1] end
+  most = -1
+end
+
+-- A unit: its members that have a say here, their number and tokens, and whether it may be returned at all.
+local function unit_at(entry)
+  local unit, whole = unit_of(log, entry)
+  if not unit then return { entry }, tonumber(entry[2][6]), true end
+  if since ~= '' and not older(since, unit[1][1]) then
+    return { entry }, tonumber(entry[2][6]), true -- whoever goes on from `since` has the call already
+  end
+  local weight = 0
+  for _, each in ipairs(unit) do
+    weight = weight + tonumber(each[2][6])
+    whole = whole and wanted(each) and (before == '' or older(each[1], before))
+  end
+  return unit, weight, whole
+end
+
 -- The share of summary, instructions and pins comes off first, so that the walk knows what is left for the rest.
-if budget < summary_tokens then summary, summary_tokens = '', 0 end
+local summary_share = tonumber(ARGV[11])
+if budget < summary_tokens or (summary_share >= 0 and summary_share < summary_tokens) then
+  summary, summary_tokens = '', 0
+end
 local room, left_out = budget - summary_tokens, 0
-local kept_ids, kept = redis.call('ZRANGE', keep, 0, -1), {} -- kept: entry, or false where it does not fit
+local kept_room = tonumber(ARGV[10])
+kept_room = kept_room < 0 and room or math.min(room, kept_room)
+local kept, taken = {}, {} -- by id: the entry that is returned, or false
+local oversized -- what ends the read where that is an error
+
+local function note(verdicts, unit, verdict)
+  for _, each in ipairs(unit) do verdicts[each[1]] = verdict and each end
+end
+
+local kept_ids = redis.call('ZRANGE', keep, 0, -1)
 table.sort(kept_ids, older)
 for _, id in ipairs(kept_ids) do
-  local entry = (since == '' or older(since, id)) and redis.call('XRANGE', log, id, id)[1]
-  if entry then
-    local weight = tonumber(entry[2][6])
-    local fits = weight <= room
-    kept[id] = fits and entry
-    if fits then room = room - weight else left_out = left_out + 1 end
-  end
-end
-
-local share, skipped, full = room, 0, false
-local backwards, seen, upper = {}, {}, '+'
-while not full do
-  local page = redis.call('XREVRANGE', log, upper, oldest, 'COUNT', PAGE)
-  for _, entry in ipairs(page) do
-    local id, weight = entry[1], tonumber(entry[2][6])
-    if kept[id] then
-      if #backwards ~= most then -- otherwise it follows below, with the older ones
-        backwards[#backwards + 1] = entry
-        seen[id] = true
-      end
-    elseif kept[id] == nil then
-      if #backwards == most then
-        full = true
-        break
-      elseif weight <= room then
-        room = room - weight
-        backwards[#backwards + 1] = entry
-      elseif weight <= share or skipped == MAX_SKIPPED then
-        full = true
-        break
-      else
-        skipped = skipped + 1
-      end
+  local inside = (since == '' or older(since, id)) and (before == '' or older(id, before))
+  local entry = inside and kept[id] == nil and redis.call('XRANGE', log, id, id)[1]
+  if entry and wanted(entry) then
+    local unit, weight, whole = unit_at(entry)
+    local fits = whole and weight <= kept_room
+    note(kept, unit, fits)
+    if fits then
+      room, kept_room = room - weight, kept_room - weight
+    else
+      left_out = left_out + #unit
+      if oversize == 'error' and whole and weight > budget then return { 'oversize', id, weight, budget } end
     end
   end
-  if #page < PAGE then break end
-  upper = '(' .. page[#page][1]
 end
 
-local entries = {}
-for _, id in ipairs(kept_ids) do
-  if kept[id] and not seen[id] then entries[#entries + 1] = kept[id] end
+local shares, used = {}, {}
+for at = 12, #ARGV, 2 do shares[ARGV[at]], used[ARGV[at]] = tonumber(ARGV[at + 1]), 0 end
+local function class_of(entry)
+  local pairs_ = entry[2]
+  local class = pairs_[7] == 'k' and pairs_[8] or pairs_[9] == 'k' and pairs_[10] or nil
+  return class and shares[class] and class
 end
-for i = #backwards, 1, -1 do entries[#entries + 1] = backwards[i] end
-return reply(full, left_out + skipped, entries)
+
+local share, counted, skipped, scanned, cut = room, 0, 0, 0, nil
+
+-- Decides about the unit of an entry that the walk has come to; false where the walk ends.
+local function take(entry)
+  local unit, weight, whole = unit_at(entry)
+  local class = class_of(unit[1])
+  local passed_over = not whole or (most >= 0 and #unit > most)
+    or (class and used[class] + weight > shares[class])
+  if not passed_over then
+    if most >= 0 and counted + #unit > most then return false end
+    if weight <= room then
+      room, counted = room - weight, counted + #unit
+      if class then used[class] = used[class] + weight end
+      note(taken, unit, true)
+      return true
+    elseif weight <= share then
+      return false
+    elseif oversize == 'error' then
+      oversized = { 'oversize', entry[1], weight, share }
+      return false
+    elseif oversize == 'truncate' then
+      cut = { room, unit }
+      note(taken, unit, false)
+      return false
+    end
+  end
+  if skipped >= MAX_SKIPPED then return false end
+  skipped = skipped + #unit
+  note(taken, unit, false)
+  return true
+end
+
+local backwards, seen, upper, full = {}, {}, to, false
+local function add(entry)
+  backwards[#backwards + 1] = entry
+  seen[entry[1]] = true
+end
+
+while not full do
+  local page = redis.call('XREVRANGE', log, upper, from, 'COUNT', PAGE)
+  for _, entry in ipairs(page) do
+    local id = entry[1]
+    if kept[id] ~= nil then
+      if kept[id] and counted ~= most then -- otherwise it follows below, with the older ones
+        counted = counted + 1
+        add(entry)
+      end
+    elseif taken[id] == nil and wanted(entry) then
+      if counted == most or not take(entry) then
+        full = true
+        break
+      end
+      if taken[id] then add(entry) end
+    elseif taken[id] then
+      add(entry)
+    end
+  end
+  scanned = scanned + #page
+  if #page < PAGE then break end
+  if roles ~= '' and scanned >= MAX_SCANNED then full = true end
+  upper = '(' .. page[#page][1]
+end
+if oversized then return oversized end
+
+-- What is returned and the walk has not come to: older kept ones, and calls whose results it met last.
+local others = {}
+for _, verdicts in ipairs({ kept, taken }) do
+  for id, entry in pairs(verdicts) do
+    if entry and not seen[id] then others[#others + 1] = entry end
+  end
+end
+table.sort(others, function(a, b) return older(a[1], b[1]) end)
+
+local entries, next_one = {}, 1
+for i = #backwards, 1, -1 do
+  while others[next_one] and older(others[next_one][1], backwards[i][1]) do
+    entries[#entries + 1] = others[next_one]
+    next_one = next_one + 1
+  end
+  entries[#entries + 1] = backwards[i]
+end
+for i = next_one, #others do entries[#entries + 1] = others[i] end
+return reply(full or more_after, left_out + skipped, entries, cut)

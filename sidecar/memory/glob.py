@@ -1,4 +1,4 @@
-"""Redis's glob patterns, as in KEYS and COMMAND LIST FILTERBY PATTERN.
+"""Redis's glob patterns, as in KEYS, in MEMLIST and in COMMAND LIST FILTERBY PATTERN.
 
 Not `fnmatch`: there a set is negated by `!`, nothing can be escaped, and its regular expressions can take exponential
 time.
@@ -9,12 +9,17 @@ from __future__ import annotations
 _STAR, _ANY, _OPEN, _CLOSE, _RANGE, _ESCAPE = b"*?[]-\\"
 
 
-def matches(pattern: bytes, name: bytes) -> bool:
-    """Return whether `name` fits `pattern`, upper and lower case alike.
+def matches(pattern: bytes, name: bytes, *, ignore_case: bool = True) -> bool:
+    """Return whether `name` fits `pattern`.
 
     It takes at most the product of both lengths.
+
+    Args:
+        pattern, name: what is compared.
+        ignore_case: upper and lower case are alike, as in names of commands; not so in keys.
     """
-    pattern, name = pattern.lower(), name.lower()
+    if ignore_case:
+        pattern, name = pattern.lower(), name.lower()
     reached = {0}  # how much of the name the pattern so far may stand for
     position = 0
     while position < len(pattern) and reached:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.commands.glob import matches
 from sidecar.commands.table import COMMANDS
 from sidecar.dev.servers import RedisServer
+from sidecar.memory.glob import matches
 from tests.commands.asking_redis import RawRedis, parsed
 
 CASES: list[tuple[bytes, bytes, bool]] = [

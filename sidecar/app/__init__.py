@@ -1,0 +1,11 @@
+"""The composition root: builds every object of a process from its settings, starts them, and stops them in order.
+
+Two processes are built here, the sidecar (`serving`) and the Temporal worker (`working`). Nothing else sees settings.
+"""
+
+from __future__ import annotations
+
+from sidecar.app.serving import serve
+from sidecar.app.working import work
+
+__all__ = ["serve", "work"]

@@ -1,0 +1,116 @@
+"""Objects that are made of settings alone, for whichever process needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import redis.asyncio
+
+from sidecar.config.settings import Settings
+from sidecar.errors import ConfigurationError
+from sidecar.flush.steps import FlushSteps
+from sidecar.flush.summarisers import ExtractiveSummariser
+from sidecar.memory.definition import Definition
+from sidecar.memory.keys import KeySpace
+from sidecar.metrics import Metrics
+from sidecar.net.client_tls import ClientTls
+from sidecar.net.dialer import Dialer
+from sidecar.net.endpoint import RedisEndpoint
+from sidecar.net.redis_client import redis_client
+from sidecar.resp.watched import Credentials
+from sidecar.store.flush_store import FlushStore
+from sidecar.tokens.counter import load_counter
+
+FLUSH_REPLY_TIMEOUT_S = 20.0
+"""A step of a flush is one script or one page, at most a tenth of a second of Redis's time; a Redis that says nothing
+for this long hangs."""
+
+
+def make_dialer(settings: Settings) -> Dialer:
+    """Return the way to Redis."""
+    password = settings.sentinel_password
+    return Dialer(
+        RedisEndpoint.parse(settings.redis_url),
+        tls=settings.redis_tls(),
+        sentinel_username=settings.sentinel_username,
+        sentinel_password=password.get_secret_value() if password else None,
+    )
+
+
+def make_client_tls(settings: Settings) -> ClientTls | None:
+    """Return TLS for clients, None where they speak plain.
+
+    Raises:
+        ConfigurationError: the files cannot be used.
+    """
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    try:
+        return ClientTls(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+    except ValueError as problem:
+        raise ConfigurationError([f"tls_cert: {problem}"]) from problem
+
+
+def own_credentials(endpoint: RedisEndpoint) -> Credentials | None:
+    """Return what our own connections log in with."""
+    if endpoint.password is None:
+        return None
+    return Credentials((endpoint.username or "default").encode(), endpoint.password.encode())
+
+
+def greeting(endpoint: RedisEndpoint) -> list[tuple[str, ...]]:
+    """Return what a new connection of our own says first."""
+    if endpoint.password is None:
+        return []
+    return [("AUTH", *([endpoint.username] if endpoint.username else []), endpoint.password)]
+
+
+def make_redis_client(settings: Settings, dialer: Dialer) -> redis.asyncio.Redis:
+    """Return a client for what may take its time: flushes, sweeps, subscriptions."""
+    endpoint = dialer.endpoint
+    return redis_client(
+        dialer,
+        username=endpoint.username,
+        password=endpoint.password,
+        database=endpoint.database,
+        client_name="memsidecar-flush",
+        reply_timeout_s=FLUSH_REPLY_TIMEOUT_S,
+    )
+
+
+def temporal_key(settings: Settings) -> str | None:
+    """Return Temporal's API key, None where there is none."""
+    return settings.temporal_api_key.get_secret_value() if settings.temporal_api_key else None
+
+
+def make_flush_steps(
+    settings: Settings, definitions: Mapping[str, Definition], client: redis.asyncio.Redis, metrics: Metrics
+) -> FlushSteps:
+    """Return the steps of flushes."""
+    space = KeySpace(settings.key_prefix, settings.project)
+    return FlushSteps(
+        store=FlushStore(client, space),
+        definitions=definitions,
+        counter=partial(load_counter, engine=settings.token_engine),
+        summariser=ExtractiveSummariser(),
+        metrics=metrics,
+    )
+
+
+async def bind(setting: str, address: str, listen: Callable[..., object]) -> int:
+    """Listen on the address of a setting and return the port.
+
+    Raises:
+        ConfigurationError: it cannot be bound.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        return await listen(host.strip("[]"), int(port))  # type: ignore[misc,no-any-return]
+    except OSError as problem:
+        raise cannot_listen(setting, address, problem) from problem
+
+
+def cannot_listen(setting: str, address: str, problem: OSError) -> ConfigurationError:
+    """Return the error of an address that cannot be bound."""
+    return ConfigurationError([f"{setting}: cannot listen on {address}: {problem.strerror or problem}"])

@@ -1,0 +1,64 @@
+"""SIGHUP: the memory definitions are read anew, and put in force for all parts at once."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from sidecar.config.definitions import Definitions
+from sidecar.config.settings import Settings, read_definitions
+from sidecar.errors import ConfigurationError
+from sidecar.memory.catalogue import Catalogue
+from sidecar.tokens.counter import load_counter
+
+log = structlog.get_logger(__name__)
+
+
+class DefinitionsReload:
+    """Reads the definitions anew when asked. What is wrong is logged whole, and what was in force stays.
+
+    Args:
+        settings: say where the definitions are.
+        catalogue: what all parts hold.
+    """
+
+    def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
+        self._settings = settings
+        self._catalogue = catalogue
+        self._running: asyncio.Task[None] | None = None
+        self._again = False
+
+    def start(self) -> None:
+        """Begin a reload; one that is asked for while another runs follows it."""
+        if self._running is not None and not self._running.done():
+            self._again = True
+            return
+        self._running = asyncio.get_running_loop().create_task(self._reload(), name="reload-definitions")
+
+    async def close(self) -> None:
+        """Break off a reload that runs."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+
+    async def _reload(self) -> None:
+        while True:
+            self._again = False
+            try:
+                definitions = await asyncio.to_thread(self._read)
+            except ConfigurationError as problem:
+                for line in problem.problems:
+                    log.error("reload.refused", what="definitions", problem=line)
+            else:
+                self._catalogue.replace(definitions.by_id, strict=definitions.strict)
+                log.info("reload.done", what="definitions", definitions=len(definitions.by_id))
+            if not self._again:
+                return
+
+    def _read(self) -> Definitions:
+        definitions = read_definitions(self._settings)
+        for definition in definitions.by_id.values():
+            # Loading takes a part of a second, which no client must pay.
+            load_counter(definition.encoding, engine=self._settings.token_engine)
+        return definitions

@@ -1,0 +1,111 @@
+"""What executes the MEM commands of one user of Redis, over that user's own connection."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from weakref import WeakSet
+
+from sidecar.commands.messages import from_fields
+from sidecar.config.settings import Settings
+from sidecar.flush.steps import FlushSteps
+from sidecar.memory.addressing import Memory
+from sidecar.memory.catalogue import Catalogue
+from sidecar.memory.definition import PrivacyPolicy
+from sidecar.memory.health import Health
+from sidecar.memory.keys import KeySpace
+from sidecar.memory.ports import FlushEngine, TextCounter
+from sidecar.memory.service import MemoryService
+from sidecar.metrics import Metrics
+from sidecar.privacy.redaction import Redactor
+from sidecar.store.changes import Changes
+from sidecar.store.fork import Forks
+from sidecar.store.locks import LockManager
+from sidecar.store.memory_store import MemoryStore
+from sidecar.store.pipe import Pipe
+from sidecar.store.wakeups import Wakeups
+from sidecar.store.walk import Walk
+from sidecar.tokens.models import encoding_for_model
+
+
+class Users:
+    """Makes a memory service for each user.
+
+    Args:
+        settings: limits.
+        space: where the memories are.
+        catalogue: the definitions in force.
+        counter: returns the counter of an encoding.
+        engine, steps: run and plan flushes, with the process's own rights.
+        wakeups: tells of appends and released locks.
+        metrics: counts.
+        due: is told a memory that has become due for a flush.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        space: KeySpace,
+        catalogue: Catalogue,
+        counter: Callable[[str], TextCounter],
+        engine: FlushEngine,
+        steps: FlushSteps,
+        wakeups: Wakeups,
+        metrics: Metrics,
+        due: Callable[[Memory], None],
+    ) -> None:
+        self._settings = settings
+        self._space = space
+        self._catalogue = catalogue
+        self._counter = counter
+        self._engine = engine
+        self._steps = steps
+        self._wakeups = wakeups
+        self._metrics = metrics
+        self._due = due
+        self._locks: WeakSet[LockManager] = WeakSet()
+        self._changes: WeakSet[Changes] = WeakSet()
+
+    def store(self, pipe: Pipe) -> MemoryStore:
+        """Return the memories over a connection."""
+        # A name of its own for each: the numbers that tell a repeated change are counted per connection.
+        changes = Changes(
+            pipe=pipe,
+            sidecar_id=secrets.token_hex(6),
+            on_due=self._due,
+            wakeups=self._wakeups,
+            tally=self._metrics,
+        )
+        self._changes.add(changes)
+        return MemoryStore(pipe=pipe, changes=changes)
+
+    def service(self, pipe: Pipe, health: Health) -> MemoryService:
+        """Return what executes the commands of a user over this user's connection."""
+        locks = LockManager(pipe, self._wakeups, self._metrics)
+        self._locks.add(locks)
+        return MemoryService(
+            store=self.store(pipe),
+            locks=locks,
+            forks=Forks(pipe, locks),
+            walk=Walk(pipe, self._space),
+            watches=self._wakeups,
+            counter=self._counter,
+            encoding_for_model=encoding_for_model,
+            redactor=_redactor,
+            catalogue=self._catalogue,
+            engine=self._engine,
+            preview=self._steps,
+            health=health,
+            tally=self._metrics,
+            max_request_messages=self._settings.max_request_messages,
+        )
+
+    @property
+    def lock_waiters(self) -> int:
+        """Locks and changes of this process that wait for somebody else's lease now."""
+        return sum(locks.waiters for locks in self._locks) + sum(changes.standing for changes in self._changes)
+
+
+def _redactor(policy: PrivacyPolicy) -> Redactor:
+    return Redactor(policy, rebuild=from_fields)

@@ -1,0 +1,106 @@
+"""Runs MEMFLUSH: looks whether a flush is due, starts it, and waits for its outcome.
+
+The counterpart is a `FlushEngine`, which runs the flush; see `sidecar.flush` and `sidecar.temporal`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from sidecar.errors import EngineUnavailable, FlushFailed, FlushTimeout
+from sidecar.memory.addressing import Memory
+from sidecar.memory.ports import FlushEngine, FlushHandle, FlushOrder, FlushOutcome, FlushPreview
+from sidecar.memory.requests import FlushRequest
+from sidecar.memory.results import FlushReport, MemoryInfo
+
+
+class Flushing:
+    """MEMFLUSH of one user.
+
+    Args:
+        engine: runs flushes.
+        preview: plans without changing anything.
+        info: asks for the state of a memory, with the rights of the client.
+    """
+
+    def __init__(
+        self, *, engine: FlushEngine, preview: FlushPreview, info: Callable[[Memory], Awaitable[MemoryInfo]]
+    ) -> None:
+        self._engine = engine
+        self._preview = preview
+        self._info = info
+
+    async def flush(self, request: FlushRequest) -> FlushReport:
+        """Run a request.
+
+        Raises:
+            FlushFailed, FlushTimeout: with `wait_ms`.
+        """
+        memory = request.memory
+        # Asked with the client's rights, also where FORCE does not care for the answer: the flush itself has ours.
+        info = await self._info(memory)
+        if not request.force and not _is_due(memory, info, request.target):
+            return FlushReport("not-due")
+        order = FlushOrder(memory.definition.id, memory.instance, request.force, request.strategy or "", request.target)
+        if request.dry_run:
+            return _would(await self._preview.preview(order))
+        try:
+            handle = await self._engine.start(order)
+        except EngineUnavailable as problem:
+            return FlushReport("failed", error=f"{problem}; a memory that is due is flushed once the engine is back")
+        if request.wait_ms is None:
+            return FlushReport("started" if handle.started else "joined", handle.workflow_id, handle.run_id)
+        outcome = await _wait(handle, request.wait_ms)
+        if outcome.status == "failed":
+            raise FlushFailed(f"{outcome.error or 'no reason given'}; the memory is as it was")
+        return _report(handle, outcome)
+
+
+def _report(handle: FlushHandle, outcome: FlushOutcome) -> FlushReport:
+    return FlushReport(
+        status=outcome.status,
+        workflow_id=handle.workflow_id,
+        run_id=outcome.run_id or handle.run_id,
+        strategy=outcome.strategy or None,
+        removed=outcome.removed,
+        messages=outcome.messages,
+        tokens=outcome.tokens,
+        tokens_freed=outcome.tokens_freed,
+        summary_tokens=outcome.summary_tokens,
+        duration_ms=outcome.duration_ms,
+    )
+
+
+def _would(outcome: FlushOutcome) -> FlushReport:
+    if outcome.status == "not-due":
+        return FlushReport("not-due")
+    return FlushReport(
+        status="would-flush",
+        strategy=outcome.strategy or None,
+        removed=outcome.removed,
+        messages=outcome.messages,
+        tokens=outcome.tokens,
+        tokens_freed=outcome.tokens_freed,
+    )
+
+
+async def _wait(handle: FlushHandle, wait_ms: int) -> FlushOutcome:
+    try:
+        async with asyncio.timeout(wait_ms / 1000):
+            return await handle.outcome()
+    except TimeoutError as problem:
+        raise FlushTimeout(wait_ms) from problem
+    except EngineUnavailable as problem:
+        raise FlushFailed(f"its outcome cannot be asked for: {problem}; the flush itself may go on") from problem
+
+
+def _is_due(memory: Memory, info: MemoryInfo, target: int | None) -> bool:
+    definition = memory.definition
+    tokens = info.tokens + info.summary_tokens
+    if target is not None:
+        return tokens > target
+    most_tokens, most_messages = definition.threshold_tokens, definition.threshold_messages
+    return (most_tokens is not None and tokens > most_tokens) or (
+        most_messages is not None and info.messages > most_messages
+    )

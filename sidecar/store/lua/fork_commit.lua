@@ -1,0 +1,68 @@
+-- fork_commit: makes a memory of what was gathered.
+--
+-- KEYS  1 gathered log   2 gathered meta   3 gathered keep   4 source meta
+--       5 log   6 meta   7 keep   8 due   9 lock
+-- ARGV  1 token of the lease on the target   2 the target's name (member of due)   3 ttl ms, 0 = none
+--       4 threshold tokens   5 threshold messages, -1 = none
+-- Returns a string: "done <first id> <last id> <messages> <tokens> <none|due>"; "moved" when the source has lost
+--       messages, or was replaced, since the snapshot; "not-empty" when the target has a content; "stale-lock" when the
+--       lease is lost; "expired" when what was gathered is gone. With the last four nothing was changed.
+--
+-- Atomic because nobody may see half a copy, and no append may come between the look at the target and the copy.
+-- Sent twice it finds the target full: of this very copy, which it tells by its epoch.
+-- Cost: O(1).
+
+local gathered, gathered_meta, gathered_keep, source_meta = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local log, meta, keep, due, lock = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local ttl, limit_tokens, limit_messages = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+
+local target = redis.call('HMGET', meta, 'messages', 'summary', 'epoch', 'forked_by')
+if target[4] == ARGV[1] then
+  local first = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
+  local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
+  local totals = redis.call('HMGET', meta, 'messages', 'tokens')
+  return table.concat({ 'done', first and first[1] or '-', last and last[1] or '-', totals[1], totals[2], 'none' }, ' ')
+end
+if redis.call('GET', lock) ~= ARGV[1] then return 'stale-lock' end
+if tonumber(target[1] or 0) > 0 or target[2] then return 'not-empty' end
+local copy = redis.call('HMGET', gathered_meta, 'messages', 'tokens', 'kept_messages', 'kept_tokens', 'encoding',
+  'source_epoch', 'source_fence', 'source_run', 'summary', 'summary_tokens', 'summary_first', 'summary_last',
+  'summary_messages')
+if not copy[6] then return 'expired' end
+local source = redis.call('HMGET', source_meta, 'epoch', 'fence', 'last_run')
+if source[1] ~= copy[6] or (source[2] or '') ~= copy[7] or (source[3] or '') ~= copy[8] then return 'moved' end
+
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local messages, tokens, summary_tokens = tonumber(copy[1]), tonumber(copy[2]), tonumber(copy[10] or 0)
+redis.call('UNLINK', log, keep)
+if messages > 0 then redis.call('RENAME', gathered, log) end
+if tonumber(copy[3]) > 0 then redis.call('RENAME', gathered_keep, keep) end
+redis.call('UNLINK', gathered_meta)
+
+local fields = { 'messages', messages, 'tokens', tokens, 'kept_messages', copy[3], 'kept_tokens', copy[4],
+  'encoding', copy[5], 'created', now, 'updated', now, 'forked_by', ARGV[1],
+  'epoch', string.format('%.0f', math.max(clock[1] * 1000000 + clock[2], tonumber(target[3] or 0) + 1)) }
+for at, field in ipairs({ 'summary', 'summary_tokens', 'summary_first', 'summary_last', 'summary_messages' }) do
+  if copy[8 + at] then
+    fields[#fields + 1] = field
+    fields[#fields + 1] = copy[8 + at]
+  end
+end
+local over = (limit_tokens >= 0 and tokens + summary_tokens > limit_tokens)
+  or (limit_messages >= 0 and messages > limit_messages)
+if over then
+  redis.call('ZADD', due, 'NX', now, ARGV[2])
+  fields[#fields + 1] = 'generation'
+  fields[#fields + 1] = 1
+end
+redis.call('HDEL', meta, 'floor')
+redis.call('HSET', meta, unpack(fields))
+for _, key in ipairs({ log, meta, keep }) do
+  if ttl > 0 then redis.call('PEXPIREAT', key, now + ttl) else redis.call('PERSIST', key) end
+end
+if ttl > 0 then redis.call('HSET', meta, 'ttl', ttl) end
+local first = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
+local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
+return table.concat({ 'done', first and first[1] or '-', last and last[1] or '-', string.format('%.0f', messages),
+  string.format('%.0f', tokens), over and 'due' or 'none' }, ' ')
