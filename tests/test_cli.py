@@ -147,9 +147,9 @@ class TestCheck:
             "--http-listen: 'a:99999' must be host:port",
             "MEMSIDECAR_REDIS_URL: ",
             "MEMSIDECAR_MAX_CLIENTS: ",
-            f"{file}: definition 'chat', max_tokens: ",
-            f"{file}: definition 'a b', id: ",
-            f"{file}: definition 'c', colour: ",
+            f"{file}:2: definition 'chat', max_tokens: ",
+            f"{file}:3: definition 'a b', id: ",
+            f"{file}:4: definition 'c', colour: ",
         ):
             (line,) = [line for line in found if line.startswith(start)]
             found.remove(line)

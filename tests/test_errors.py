@@ -16,13 +16,22 @@ from sidecar.errors import (
     ConfigurationError,
     EngineUnavailable,
     FlushFailed,
+    FlushLocked,
     FlushRefused,
     FlushTimeout,
+    Forbidden,
+    Locked,
     MemsidecarError,
+    NotEmpty,
     NotIdentified,
+    OverBudget,
+    PrivacyFailed,
     RedisRefused,
     ReplyableError,
+    SourceMoved,
+    StaleLock,
     SyntaxProblem,
+    TemplateProblem,
     TooManyIdentities,
     Unavailable,
     Uncertain,
@@ -45,6 +54,37 @@ REPLIES: list[tuple[ReplyableError, type[ReplyableError], str]] = [
         "NOMEMORY no memory definition 'foo'; use one of: chat, default",
     ),
     (BadKey("the instance is empty"), CommandError, "BADKEY the instance is empty"),
+    (TemplateProblem("there is no 'a'"), CommandError, "TEMPLATE there is no 'a'"),
+    (
+        Forbidden("archive"),
+        CommandError,
+        "FORBIDDEN the definition 'archive' is read-only here; its memories can be read and not changed, use a "
+        "definition with mode: read-write",
+    ),
+    (
+        Locked(1_500, 200),
+        CommandError,
+        "LOCKED somebody else holds the lock of this memory for 1500 ms more; it did not come free within 200 ms, "
+        "nothing was changed; try again then",
+    ),
+    (
+        StaleLock(),
+        CommandError,
+        "STALELOCK this token does not hold the lock of the memory any more, it ran out or was released; nothing was "
+        "changed, take a new one with MEMLOCK",
+    ),
+    (OverBudget("the memory may hold 5 tokens"), CommandError, "OVERBUDGET the memory may hold 5 tokens"),
+    (PrivacyFailed("KeyError"), CommandError, "PRIVACY redaction failed (KeyError); nothing was stored"),
+    (
+        NotEmpty(),
+        CommandError,
+        "ERR the target of MEMFORK is not empty; nothing was copied, clear it or name another one",
+    ),
+    (
+        SourceMoved(5),
+        CommandError,
+        "ERR the source of MEMFORK lost messages during each of 5 copies; the target is empty, try again later",
+    ),
     (BadMessage("message 1 is not a JSON object"), CommandError, "BADMESSAGE message 1 is not a JSON object"),
     (FlushFailed("the model is away"), CommandError, "FLUSHFAILED the model is away"),
     (
@@ -86,13 +126,14 @@ REPLIES: list[tuple[ReplyableError, type[ReplyableError], str]] = [
         Uncertain("connection closed"),
         UpstreamError,
         "UNCERTAIN Redis went away after the command was sent (connection closed); whether it was executed is not "
-        "known, read the memory before sending it again",
+        "known, read the memory before sending it again; an append with IDEMPOTENT may be sent again as it is",
     ),
 ]
 
 TEXTS: list[tuple[MemsidecarError, str]] = [
     (EngineUnavailable("Temporal is away"), "Temporal is away"),
     (FlushRefused("stale-epoch"), "the flush was refused: stale-epoch; the memory is unchanged"),
+    (FlushLocked(70), "somebody holds the lock of the memory for 70 ms more; the flush waits"),
     (ConfigurationError(["--listen: wrong", "file: wrong too"]), "--listen: wrong\nfile: wrong too"),
 ]
 
@@ -155,4 +196,5 @@ def test_facts() -> None:
     """What callers switch on is an attribute, not a piece of the text."""
     assert FlushRefused("lost-plan").reason == "lost-plan"
     assert RedisRefused("OOM x").line == "OOM x"
+    assert (Locked(5, 6).left_ms, FlushLocked(7).left_ms) == (5, 7)
     assert ConfigurationError(["a", "b"]).problems == ["a", "b"]

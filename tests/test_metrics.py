@@ -14,6 +14,7 @@ from sidecar import __version__
 from sidecar.metrics import (
     FLUSH_BUCKETS_SECONDS,
     LATENCY_BUCKETS_SECONDS,
+    LOCK_BUCKETS_SECONDS,
     Histogram,
     Metrics,
     MetricsCollector,
@@ -49,6 +50,17 @@ def used() -> Metrics:
     metrics.client_bytes_in, metrics.client_bytes_out = 4, 5
     metrics.redis_reconnects = 6
     metrics.messages_appended, metrics.tokens_appended, metrics.tokens_read = 7, 8, 9
+    metrics.left_out, metrics.duplicates = 18, 19
+    metrics.locks_lost = 20
+    for _ in range(21):
+        metrics.lock_acquired()
+    for _ in range(22):
+        metrics.lock_refused()
+    metrics.lock_lost()
+    metrics.lock_waited(0.02)
+    metrics.lock_waited(3)
+    metrics.redacted("email", 23)
+    metrics.redacted("email", 1)
     metrics.engine_up = True
     for seconds in (0.0002, 0.3):
         metrics.command("MEMREAD", "ok", seconds)
@@ -99,6 +111,15 @@ VALUES: list[tuple[str, dict[str, str], float]] = [
     ("flush_summary_tokens_total", {}, 50),
     ("outbox_depth", {}, 11),
     ("outbox_oldest_age_seconds", {}, 12.5),
+    ("messages_left_out_total", {}, 18),
+    ("appends_repeated_total", {}, 19),
+    ("locks_lost_total", {}, 21),
+    ("locks_acquired_total", {}, 21),
+    ("locks_refused_total", {}, 22),
+    ("lock_wait_seconds_count", {}, 2),
+    ("lock_wait_seconds_sum", {}, 3.02),
+    ("lock_wait_seconds_bucket", {"le": "0.05"}, 1),
+    ("redactions_total", {"kind": "email"}, 24),
     ("build_info", {"version": __version__}, 1),
 ]
 
@@ -119,9 +140,9 @@ def test_every_family_is_looked_at() -> None:
 
 
 def test_the_labels_are_bounded() -> None:
-    """Labels are commands, outcomes, strategies and the like; nothing that a client can make up."""
+    """Labels are commands, outcomes, strategies, kinds of redactions and the like; nothing that a client makes up."""
     labels = {name for _, pairs in samples(used()) for name, _ in pairs}
-    assert labels == {"command", "outcome", "direction", "strategy", "status", "le", "version"}
+    assert labels == {"command", "outcome", "direction", "strategy", "status", "le", "version", "kind"}
 
 
 def test_before_anything_has_happened() -> None:
@@ -145,7 +166,7 @@ def test_the_outbox_can_be_read_here() -> None:
     assert (metrics.outbox_depth, metrics.outbox_age_seconds) == (11, 12.5)
 
 
-@pytest.mark.parametrize("bounds", [LATENCY_BUCKETS_SECONDS, FLUSH_BUCKETS_SECONDS])
+@pytest.mark.parametrize("bounds", [LATENCY_BUCKETS_SECONDS, FLUSH_BUCKETS_SECONDS, LOCK_BUCKETS_SECONDS])
 def test_bounds_ascend(bounds: tuple[float, ...]) -> None:
     """Buckets are in order, and no two are the same."""
     assert all(one < two for one, two in pairwise(bounds))

@@ -1,4 +1,4 @@
-"""Durations as people write them: `500ms`, `24h`, `30d`, `5 minutes`."""
+"""Durations as people write them: `500ms`, `24h`, `30d`, `5 minutes`, `1h30m`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNITS_MS = {
     "w": 604_800_000,
     "week": 604_800_000,
 }
-_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", re.IGNORECASE)
+_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", re.IGNORECASE)
 
 LONGEST_MS = 10 * 365 * 86_400_000
 """Ten years. More is a slip of the pen, and Redis refuses expiry times that overflow."""
@@ -32,12 +32,18 @@ def parse_duration(text: str) -> int:
     Raises:
         ValueError: the text is no duration, or is not between 1 ms and ten years.
     """
-    match = _DURATION.fullmatch(text)
-    unit = match[2].lower() if match else ""
-    scale = _UNITS_MS.get(unit) or _UNITS_MS.get(unit.removesuffix("s"))
-    if match is None or scale is None:
-        raise ValueError(f"'{text}' is no duration; write a number and a unit, such as 500ms, 30s, 5 minutes, 24h, 30d")
-    milliseconds = round(float(match[1]) * scale)
+    total, position = 0.0, 0
+    while position < len(text) or not position:
+        part = _PART.match(text, position)
+        unit = part[2].lower() if part else ""
+        scale = _UNITS_MS.get(unit) or _UNITS_MS.get(unit.removesuffix("s"))
+        if part is None or scale is None:
+            raise ValueError(
+                f"'{text}' is no duration; write a number and a unit, such as 500ms, 30s, 5 minutes, 24h, 1h30m, 30d"
+            )
+        total += float(part[1]) * scale
+        position = part.end()
+    milliseconds = round(total)
     if not 1 <= milliseconds <= LONGEST_MS:
         raise ValueError(f"'{text}' must be between 1ms and 3650d")
     return milliseconds

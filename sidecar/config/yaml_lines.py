@@ -47,9 +47,10 @@ def read(text: str) -> Document:
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
-        document = Document(None if node is None else loader.construct_document(node))
+        document = Document(None)
         if node is not None:
-            _note(document, node, ())
+            _note(document, node, ())  # first, because to construct a value carries out its merges
+            document.value = loader.construct_document(node)
         return document
     finally:
         loader.dispose()

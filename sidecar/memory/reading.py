@@ -22,8 +22,11 @@ from sidecar.memory.window import without_orphans
 Done = Callable[[Any], None]
 """Takes the result of a command, or the exception that ended it."""
 
-POLL_S = 1.0
+LOOK_S = 1.0
 """Between two looks of a waiting reader whom nobody can tell of an append."""
+
+RARE_LOOK_S = 5.0
+"""Between two looks of one who will be told: an append's own user may lack the right to tell."""
 
 
 class Found(Protocol):
@@ -118,7 +121,7 @@ class Reading:
                 found = await self._ask(request, wait_ms=int(left_s * 1000))
                 if found.result.messages or stop.is_set() or not left_s:
                     return found
-                await _first_of(watch.woken(), stop.wait(), left_s if told else min(left_s, POLL_S))
+                await _first_of(watch.woken(), stop.wait(), min(left_s, RARE_LOOK_S if told else LOOK_S))
 
     async def _ask(self, request: ReadRequest, *, wait_ms: int = 0) -> Found:
         answer: asyncio.Future[Found] = asyncio.get_running_loop().create_future()

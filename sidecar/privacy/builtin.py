@@ -49,7 +49,7 @@ _IPV6 = r"(?i)(?:^|[^0-9a-z:.])((?:[0-9a-f]{0,4}:){2,7}(?:[0-9a-f]{1,4}|(?:\d{1,
 
 _PHONES = (
     r"\+\d{1,3}(?:[ ./-]?(?:\(0?\d{1,4}\)|\d{1,4})){2,6}\b",  # with the country's number
-    r"\b00[1-9]\d{0,2}(?:[ ./-]\d{2,5}){2,5}\b",
+    r"(?:^|[^\d ] ?)(00[1-9]\d{0,2}(?:[ ./-]\d{2,8}){1,5})\b",  # not behind other digits: part of a longer number
     r"(?:\(\d{3}\) ?|\b\d{3}[ .-])\d{3}[ .-]\d{4}\b",  # North America
     r"\(0\d{1,4}\) ?\d{2,4}(?:[ /-]?\d{2,4}){1,3}\b",  # an area's number in parentheses
     r"(?i)\b(?:tel|telefon|phone|mobile|cell|call me at|fax)\b[ .:]{1,3}(\(?\d(?:[ ()./-]{0,2}\d){6,14})\b",

@@ -28,8 +28,8 @@ from sidecar.store.batch import Append, Fixed, call, fixed, gather, results
 from sidecar.store.pipe import Argument, Pipe, Reply
 from sidecar.store.wakeups import Wakeups
 
-LEASE_POLL_S = 1.0
-"""Between two looks at a lease whose release nobody can tell us of."""
+LOOK_S = 1.0
+"""Between two looks of a line that stands: whoever releases a lease may lack the right to tell of it."""
 
 Done = Callable[[Any], None]
 """Takes the result, or the exception."""
@@ -219,7 +219,7 @@ class Changes:
         self._refuse_late(line, left_ms or 0, begun)  # a definition may say that nobody waits
         try:
             async with self._wakeups.watch(line.memory.keys.wake) as watch:
-                told = await watch.ready()
+                await watch.ready()
                 while line.waiting:
                     # Once more at first: the lease may have ended before anybody could tell us.
                     line.attempt = asyncio.get_running_loop().create_future()
@@ -231,7 +231,7 @@ class Changes:
                     pause = self._refuse_late(line, left_ms, monotonic())
                     if line.waiting:
                         with contextlib.suppress(TimeoutError):
-                            async with asyncio.timeout(pause if told else min(pause, LEASE_POLL_S)):
+                            async with asyncio.timeout(min(pause, LOOK_S)):
                                 await watch.woken()
         finally:
             line.attempt = line.watcher = None

@@ -22,10 +22,10 @@ from sidecar.memory.addressing import Memory
 from sidecar.memory.results import LockGranted
 from sidecar.store.changes import as_error
 from sidecar.store.pipe import Argument, Pipe, Reply
-from sidecar.store.wakeups import Wakeups, Watch
+from sidecar.store.wakeups import Wakeups
 
-LEASE_POLL_S = 1.0
-"""Between two looks at a lease whose release nobody can tell us of."""
+LOOK_S = 1.0
+"""Between two looks of the first in line: whoever releases a lease may lack the right to tell of it."""
 
 RENEWALS_PER_LEASE = 3
 """A lease is renewed at a third of its time: two renewals may fail before it is lost."""
@@ -176,12 +176,15 @@ class LockManager:
         if granted is not None or monotonic() >= deadline:
             return granted
         async with self._wakeups.watch(memory.keys.wake) as watch:
-            told = await watch.ready()
-            while granted is None:
+            await watch.ready()
+            while True:
                 granted, left_ms = await self._try(memory, token, lease_ms)
-                if granted is None and not await _news(watch, left_ms / 1000, deadline, told=told):
-                    return None
-        return granted
+                left_s = deadline - monotonic()
+                if granted is not None or left_s <= 0:
+                    return granted
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(min(left_ms / 1000, left_s, LOOK_S)):
+                        await watch.woken()
 
     async def _try(self, memory: Memory, token: str, lease_ms: int) -> tuple[LockGranted | None, int]:
         asking = asyncio.ensure_future(self._lock(memory, token, lease_ms, "acquire"))
@@ -240,14 +243,3 @@ async def _replied(call: Callable[[Callable[[Reply], None]], None]) -> Reply:
     answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
     call(lambda reply: None if answer.done() else answer.set_result(reply))
     return await answer
-
-
-async def _news(watch: Watch, left_s: float, deadline: float, *, told: bool) -> bool:
-    """Wait until it is worth to look again; False where the deadline has passed."""
-    pause = min(left_s, deadline - monotonic(), left_s if told else LEASE_POLL_S)
-    if pause <= 0 and deadline <= monotonic():
-        return False
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(max(pause, 0.001)):
-            await watch.woken()
-    return monotonic() < deadline

@@ -106,6 +106,8 @@ def _value(node: nodes.Node, depth: int) -> Value:
     match node:
         case nodes.Const(value=constant) if constant is None or isinstance(constant, str | int | float | bool):
             return lambda _: constant
+        case nodes.Neg(node=nodes.Const(value=number)) if isinstance(number, int):
+            return lambda _: -number
         case nodes.Name(name=name):
             return lambda root: _named(root, name)
         case nodes.Getattr(node=inner, attr=name):

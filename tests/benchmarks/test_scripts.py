@@ -29,7 +29,9 @@ def test_an_append_calls_the_script_with_a_number_to_fill_in() -> None:
     found = words(ScriptCalls(7).append(MEMORY, "user", "hello"))
     keys = MEMORY.keys
     assert found[:2] == [b"EVALSHA", scripts.load("append").sha.encode()]
-    assert found[3 : 3 + int(found[2])] == [key.encode() for key in (keys.log, keys.meta, keys.keep, keys.due)]
+    assert found[3 : 3 + int(found[2])] == [
+        key.encode() for key in (keys.log, keys.meta, keys.keep, keys.due, keys.lock)
+    ]
     assert found.count(NUMBER) == 1
     assert b"hello" in found
 
@@ -41,6 +43,6 @@ def test_redis_stores_and_returns_what_they_say(redis_url: str) -> None:
         load_scripts(client, "append", "read")
         send: Any = client.execute_command
         send(*words(calls.append(MEMORY, "user", "hello").replace(NUMBER, b"1000000000")))
-        _, _, messages, tokens, more, left_out, entries = send(*words(calls.read(MEMORY, 8_000)))
+        _, _, messages, tokens, more, left_out, entries, _, _ = send(*words(calls.read(MEMORY, 8_000)))
     assert [int(number) for number in (messages, tokens, more, left_out)] == [1, 5, 0, 0]  # 3 + role + text
     assert [b"hello" in fields for _, fields in entries] == [True]

@@ -211,7 +211,7 @@ def test_the_definitions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     file = tmp_path / "memories.yaml"
     file.write_text("strict: true\ndefinitions: [{id: chat}]")
     settings, definitions = load_settings(definitions=file)
-    assert settings.definitions == file
+    assert settings.definitions == str(file)
     assert (list(definitions.by_id), definitions.strict) == (["chat"], True)
     monkeypatch.setenv("MEMSIDECAR_DEFINITIONS", str(file))
     assert list(load_settings()[1].by_id) == ["chat"]
@@ -226,7 +226,7 @@ def test_all_mistakes_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, b
     if not by_option:
         monkeypatch.setenv("MEMSIDECAR_DEFINITIONS", str(file))
     found = problems(engine="cron", definitions=file if by_option else None)
-    assert sorted(line.partition(": ")[0] for line in found) == sorted(["MEMSIDECAR_LISTEN", "--engine", str(file)])
+    assert sorted(line.partition(": ")[0] for line in found) == sorted(["MEMSIDECAR_LISTEN", "--engine", f"{file}:1"])
 
 
 def test_unknown_variables_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -332,7 +332,7 @@ def test_files_without_certificates(certificate: Certificate, tmp_path: Path) ->
     definitions.write_text("definitions: [{id: chat, max_tokens: 0}]")
     wrong = {"redis_tls_ca": empty, "redis_tls_cert": empty, "redis_tls_key": certificate.key}
     found = problems(redis_url="rediss://host", definitions=definitions, **wrong)
-    assert [line.partition(": ")[0] for line in found] == ["--redis-tls-ca", "--redis-tls-cert", str(definitions)]
+    assert [line.partition(": ")[0] for line in found] == ["--redis-tls-ca", "--redis-tls-cert", f"{definitions}:1"]
 
 
 def test_tls_to_redis(certificate: Certificate) -> None:

@@ -18,6 +18,7 @@ from sidecar.net.dialer import Dialer
 from sidecar.net.endpoint import RedisEndpoint
 from sidecar.net.multiplexer import Multiplexer
 from sidecar.net.redis_client import redis_client
+from sidecar.resp.watched import Credentials
 from sidecar.store.changes import Changes
 from sidecar.store.locks import LockManager
 from sidecar.store.memory_store import Found, MemoryStore
@@ -55,18 +56,26 @@ class LiveStore:
         url: the Redis.
         sidecar_id: as which process it writes.
         deadline_s: for each command, reconnects included.
+        user: name and password, if it logs in.
     """
 
-    def __init__(self, url: str, *, sidecar_id: str = "a", deadline_s: float = 30.0) -> None:
+    def __init__(
+        self, url: str, *, sidecar_id: str = "a", deadline_s: float = 30.0, user: tuple[str, str] | None = None
+    ) -> None:
         self.due: list[Memory] = []
         self.reconnects = 0
         self.answered = 0
         endpoint = RedisEndpoint.parse(url)
         self.pipe = Multiplexer(
-            Dialer(endpoint).connect, database=endpoint.database, deadline_s=deadline_s, on_reconnect=self._reconnected
+            Dialer(endpoint).connect,
+            credentials=Credentials(*(each.encode() for each in user)) if user else None,
+            database=endpoint.database,
+            deadline_s=deadline_s,
+            on_reconnect=self._reconnected,
         )
+        name, password = user or (None, None)
         self.dialer = Dialer(endpoint)
-        self.client = redis_client(self.dialer, database=endpoint.database)
+        self.client = redis_client(self.dialer, username=name, password=password, database=endpoint.database)
         self.wakeups = Wakeups(self.client)
         self.tally = Metrics()
         self.changes = Changes(
@@ -112,16 +121,16 @@ class LiveStore:
         return future
 
     def start(
-        self, where: Memory, entries: Sequence[Entry], *, encoding: str = ENCODING
+        self, where: Memory, entries: Sequence[Entry], *, encoding: str = ENCODING, **options: Any
     ) -> asyncio.Future[AppendResult | EncodingDiffers]:
         """Append without waiting."""
         messages = [Message(entry[0], entry[1], entry[3] if len(entry) > 3 else "") for entry in entries]
         tokens = [entry[2] for entry in entries]
-        return self.sent(lambda done: self.store.append(where, messages, tokens, encoding, done))
+        return self.sent(lambda done: self.store.append(where, messages, tokens, encoding, done, **options))
 
-    async def append(self, where: Memory, *entries: Entry) -> AppendResult:
-        """Append and wait; the memory must be in `ENCODING`."""
-        result = await self.start(where, entries)
+    async def append(self, where: Memory, *entries: Entry, **options: Any) -> AppendResult:
+        """Append and wait; the memory must be in `ENCODING`. Options are those of `MemoryStore.append`."""
+        result = await self.start(where, entries, **options)
         assert isinstance(result, AppendResult)
         return result
 

@@ -9,7 +9,9 @@ from redis.asyncio import Redis
 
 from sidecar.store.scripts import load
 
-NAMES = sorted(path.name.removesuffix(".lua") for path in files("sidecar.store").joinpath("lua").iterdir())
+LUA = files("sidecar.store").joinpath("lua")
+NAMES = sorted(path.name.removesuffix(".lua") for path in LUA.iterdir() if path.is_file())
+PARTS = sorted(path.name.removesuffix(".lua") for path in LUA.joinpath("parts").iterdir())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -18,6 +20,20 @@ async def test_redis_takes_every_script_and_agrees_on_its_hash(redis_client: Red
     script = load(name)
     sha = await redis_client.script_load(script.source)
     assert (script.name, script.sha) == (name, sha)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_every_part_is_included(name: str) -> None:
+    """A part stands whole in each script that includes it, and no part is there for nothing."""
+    text = LUA.joinpath("parts", f"{name}.lua").read_text()
+    users = [script for script in NAMES if text in load(script).source]
+    including = [script for script in NAMES if f"-- include: {name}\n" in LUA.joinpath(f"{script}.lua").read_text()]
+    assert users == including != []
+
+
+def test_no_include_is_left_over() -> None:
+    """What Redis gets has no line that only we understand."""
+    assert not [name for name in NAMES if "-- include:" in load(name).source]
 
 
 def test_a_script_is_read_once() -> None:

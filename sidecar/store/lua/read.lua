@@ -73,6 +73,11 @@ end
 local from = (since == '' and '-') or ('(' .. since)
 local to = (before == '' and '+') or ('(' .. before)
 
+local LAST = '18446744073709551615'
+if before == '0-0' or before == '0' or since == LAST .. '-' .. LAST then
+  return reply(false, 0, {}) -- nothing can be there, and Redis takes no such bound
+end
+
 local function wanted(entry)
   return roles == '' or string.find(roles, ' ' .. entry[2][2] .. ' ', 1, true) ~= nil
 end

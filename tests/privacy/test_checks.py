@@ -1,0 +1,54 @@
+"""Checksums and addresses."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.privacy.checks import is_card, is_iban, is_ip, is_phone
+
+
+@given(st.text("0123456789", min_size=12, max_size=18).filter(lambda digits: len(set(digits)) > 1))
+def test_luhn(digits: str) -> None:
+    """Of the ten numbers that differ in the last digit alone, one is a card's."""
+    cards = [digits + last for last in "0123456789" if is_card(digits + last)]
+    assert len(cards) == 1
+
+
+@given(st.integers(0, 10**18 - 1))
+def test_iban(account: int) -> None:
+    """Of the check digits 02 to 98, one makes an IBAN."""
+    numbers = [f"DE{check:02}{account:018}" for check in range(2, 99)]
+    assert sum(map(is_iban, numbers)) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["", "DE", "DE89", "DE89 3704 0044 0532 0130 00 0000 0000 0000 00", "ÄÖ89370400440532013000"]
+)
+def test_no_iban(text: str) -> None:
+    """What is too short, too long or of other letters is none."""
+    assert not is_iban(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("1.2.3.4", True),
+        ("::1", True),
+        ("fe80::1", True),
+        ("::", False),
+        ("0.0.0.0", False),
+        ("a::b", False),
+        ("1.2.3", False),
+    ],
+)
+def test_ip(text: str, address: bool) -> None:
+    """An address is one to `ipaddress`; the unspecified ones, and names in code, are none."""
+    assert is_ip(text) is address
+
+
+@pytest.mark.parametrize(("text", "phone"), [("+49 1234567", True), ("1234567", False), ("1" * 16, False)])
+def test_phone(text: str, phone: bool) -> None:
+    """A telephone number has 8 to 15 digits."""
+    assert is_phone(text) is phone
