@@ -270,8 +270,9 @@ class EngineUnavailable(MemsidecarError):
 class FlushRefused(MemsidecarError):
     """A flush step found that the memory has moved on (cleared, or another flush took over).
 
-    `reason` is `stale-epoch` (the content was replaced), `stale-fence` (a later flush began), `lost-plan` (the staged
-    plan has expired) or `stale-plan` (somebody edited the stream itself). Nothing was changed.
+    `reason` is `stale-epoch` (the content was replaced), `stale-fence` (a later flush began, or messages were deleted),
+    `lost-plan` (the staged plan has expired) or `stale-plan` (a message of it was pinned, or somebody edited the stream
+    itself). Nothing was changed.
     """
 
     def __init__(self, reason: str) -> None:
@@ -283,7 +284,7 @@ class FlushLocked(MemsidecarError):
     """Somebody holds the lease on the memory: a commit must wait. Nothing was changed, and it may be tried again."""
 
     def __init__(self, left_ms: int) -> None:
-        super().__init__(f"somebody holds the lock of the memory for {left_ms} ms more; the flush waits")
+        super().__init__(f"somebody holds the lock of the memory for {left_ms} ms more; the flush is tried again")
         self.left_ms = left_ms
 
 

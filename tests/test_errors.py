@@ -133,7 +133,7 @@ REPLIES: list[tuple[ReplyableError, type[ReplyableError], str]] = [
 TEXTS: list[tuple[MemsidecarError, str]] = [
     (EngineUnavailable("Temporal is away"), "Temporal is away"),
     (FlushRefused("stale-epoch"), "the flush was refused: stale-epoch; the memory is unchanged"),
-    (FlushLocked(70), "somebody holds the lock of the memory for 70 ms more; the flush waits"),
+    (FlushLocked(70), "somebody holds the lock of the memory for 70 ms more; the flush is tried again"),
     (ConfigurationError(["--listen: wrong", "file: wrong too"]), "--listen: wrong\nfile: wrong too"),
 ]
 

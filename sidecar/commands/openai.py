@@ -1,74 +1,153 @@
 """Writes a read's result as the `messages` of an OpenAI *Create chat completion* request.
 
-Only fields that the API knows are written: it refuses a request with others. What else a message carries (META, fields
-of other vendors) comes back in the map of FORMAT RESP. A conversation that ends with tool calls whose results are still
-to come is written as it is: whoever runs the tools appends the results before the request is sent.
+Only what the API's message types know is written: it refuses a request with other fields. What else a message carries
+(META, fields of other vendors) comes back in the map of FORMAT RESP. What it would refuse otherwise is put into the
+nearest form that it takes: parts that a role may not have are told in words, names and ids are cut to their limits, and
+a tool message that nobody can tell the call of becomes a user's. Results stand right behind their calls.
+
+A conversation that ends with tool calls whose results are still to come is written as it is, and so are results before
+any call, which a read with SINCE begins with: whoever runs the tools has the other half, and puts it there before the
+request is sent.
 """
 
 from __future__ import annotations
 
+import re
+from hashlib import blake2s
+from typing import Any
+
 import msgspec
 
-from sidecar.memory.message import PROTECTED_ROLES, SUMMARY_HEADING, StoredMessage
+from sidecar.commands.chat_messages import called, content_of, fields_of, image_url_of, results_behind_calls, words_of
+from sidecar.memory.message import PROTECTED_ROLES, ROLES, SUMMARY_HEADING, StoredMessage
 from sidecar.memory.results import ReadResult
 
-KNOWN_FIELDS = {
-    "system": ("name",),
-    "developer": ("name",),
-    "user": ("name",),
-    "assistant": ("name", "refusal", "audio", "function_call", "tool_calls"),
-    "tool": ("tool_call_id",),
-}
-"""What a message of each role may carry besides role and content: the types ChatCompletion…MessageParam."""
+LONGEST_NAME = 64
+"""Characters of a participant's or tool's name; the API refuses more."""
+
+LONGEST_ID = 40
+"""Characters of a tool call's id. Other vendors, and OpenAI's own *Responses*, give longer ones."""
+
+_BAD_IN_NAME = re.compile(r"[\s<|\\/>]+")
+_BAD_IN_TOOL_NAME = re.compile(r"[^a-zA-Z0-9_-]")
+_BEGINNINGS = {role: b'{"role":"%b","content":' % role.encode() for role in ROLES}
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def to_openai(result: ReadResult) -> bytes:
-    """Return a JSON array, built from stored pieces: only contents are encoded, other fields are JSON already.
+    """Return a JSON array.
 
     The summary stands behind the leading instructions, as a system message of its own.
     """
-    parts = [_message(message) for message in result.messages]
+    messages = results_behind_calls(result.messages)
+    # Nearly all messages are nothing but role and content; only for the others are objects built.
+    parts = [
+        b"%b%b}" % (_BEGINNINGS[message.role], _encode(message.content))
+        if message.fields is None
+        else _encode(_message(message))
+        for message in messages
+    ]
     if result.summary:
         leading = 0
-        while leading < len(parts) and result.messages[leading].role in PROTECTED_ROLES:
+        while leading < len(parts) and messages[leading].role in PROTECTED_ROLES:
             leading += 1
         parts.insert(leading, b'{"role":"system","content":%b}' % _encode(SUMMARY_HEADING + result.summary))
     return b"[%b]" % b",".join(parts)
 
 
-def _message(message: StoredMessage) -> bytes:
-    role = message.role
-    if message.fields is None:
-        if role == "tool":  # stored as a pair, so nobody knows whose call it answers; the API takes none without
-            return b'{"role":"user","content":%b}' % _encode(f"Result of a tool:\n{message.content}")
-        return b'{"role":"%b","content":%b}' % (role.encode(), _encode(message.content))
-    fields = _decode(message.fields)
-    if role == "tool" and "tool_call_id" not in fields:
-        return b'{"role":"user","content":%b}' % _given(_content(message, fields))
-    known = [(name, fields[name]) for name in KNOWN_FIELDS[role] if name in fields and _is_given(name, fields[name])]
-    content = _content(message, fields)
-    if not any(name in ("tool_calls", "function_call", "audio") for name, _ in known):
-        content = _given(content)
-    written = b"".join(b',"%b":%b' % (name.encode(), bytes(value)) for name, value in known)
-    return b'{"role":"%b","content":%b%b}' % (role.encode(), content, written)
+def _message(message: StoredMessage) -> dict[str, Any]:
+    role, fields = message.role, fields_of(message)
+    content: Any = content_of(message, fields)
+    if isinstance(content, list):
+        content = [_part(part, role) for part in content] or ""
+    further: dict[str, Any] = {}
+    if role == "tool":
+        further["tool_call_id"] = _id(fields["tool_call_id"])
+    elif name := _BAD_IN_NAME.sub("_", fields.get("name") or "")[:LONGEST_NAME]:
+        further["name"] = name
+    if role == "assistant":
+        further |= _answer(fields)
+    if content is None and not {"tool_calls", "function_call", "audio"} & further.keys():
+        content = ""  # null is only for a message that says something otherwise
+    return {"role": role, "content": content, **further}
 
 
-def _content(message: StoredMessage, fields: dict[str, msgspec.Raw]) -> bytes:
-    """Return the content: a text, null or a list of parts; the latter two are stored among the fields."""
-    if not message.content and "content" in fields:
-        return bytes(fields["content"])
-    return _encode(message.content)
+def _answer(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return what only an assistant's message has."""
+    answer: dict[str, Any] = {}
+    if "refusal" in fields and isinstance(fields["refusal"], str | None):
+        answer["refusal"] = fields["refusal"]
+    audio, function = fields.get("audio"), fields.get("function_call")
+    if isinstance(audio, dict) and isinstance(audio.get("id"), str):
+        answer["audio"] = {"id": audio["id"]}  # a response has the sound itself too, which a request may not
+    if isinstance(function, dict):
+        answer["function_call"] = {
+            "name": _tool_name(function.get("name")),
+            "arguments": _text(function.get("arguments")),
+        }
+    if fields.get("tool_calls"):
+        answer["tool_calls"] = [_call(call) for call in fields["tool_calls"]]
+    return answer
 
 
-def _given(content: bytes) -> bytes:
-    """Return a content that is not null, which only a message that says something otherwise may have."""
-    return b'""' if content == b"null" else content
+def _call(call: dict[str, Any]) -> dict[str, Any]:
+    name, arguments = called(call)
+    if isinstance(call.get("custom"), dict) and not call.get("function"):
+        custom = {"name": _tool_name(name), "input": _text(arguments)}
+        return {"id": _id(call["id"]), "type": "custom", "custom": custom}
+    function = {"name": _tool_name(name), "arguments": _text(arguments)}
+    return {"id": _id(call["id"]), "type": "function", "function": function}
 
 
-def _is_given(name: str, value: msgspec.Raw) -> bool:
-    """Whether a field says something. An empty list of tool calls, and null but for a refusal, the API refuses."""
-    text = bytes(value).strip()
-    return text != b"[]" and (text != b"null" or name in ("refusal", "audio"))
+def _text(arguments: object) -> str:
+    """Return the arguments of a call as the JSON text that the API wants."""
+    return arguments if isinstance(arguments, str) else _encode({} if arguments is None else arguments).decode()
+
+
+def _id(given: str) -> str:
+    """Return an id that is not too long; of the same one always the same, for call and result."""
+    if len(given) <= LONGEST_ID:
+        return given
+    digest = blake2s(given.encode(), digest_size=4).hexdigest()
+    return f"{given[: LONGEST_ID - len(digest) - 1]}_{digest}"
+
+
+def _tool_name(name: object) -> str:
+    return _BAD_IN_TOOL_NAME.sub("_", name)[:LONGEST_NAME] if isinstance(name, str) and name else "unknown"
+
+
+def _part(part: dict[str, Any], role: str) -> dict[str, Any]:
+    """Return a part as messages of this role may have it; what they may not have is told in words."""
+    if role == "assistant" and part["type"] == "refusal" and isinstance(part.get("refusal"), str):
+        return {"type": "refusal", "refusal": part["refusal"]}
+    made = _shown(part) if role == "user" else None
+    if made is None:
+        made = {"type": "text", "text": words_of(part)}
+    mark = part.get("prompt_cache_breakpoint")
+    if isinstance(mark, dict) and mark.get("mode") == "explicit":
+        made["prompt_cache_breakpoint"] = {"mode": "explicit"} | _known(mark, "ttl", ("30m", "12h"))
+    return made
+
+
+def _shown(part: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a part that is no text, which only users' messages may have, or None if it is not one of them."""
+    kind = part["type"]
+    if kind in ("image_url", "input_image") and (url := image_url_of(part)):
+        image = part["image_url"] if isinstance(part["image_url"], dict) else part
+        details = _known(image, "detail", ("auto", "low", "high", "original"))
+        return {"type": "image_url", "image_url": {"url": url, **details}}
+    audio = part.get("input_audio")
+    if kind == "input_audio" and isinstance(audio, dict) and isinstance(audio.get("data"), str):
+        form = _known(audio, "format", ("wav", "mp3"))
+        return {"type": kind, kind: {"data": audio["data"], **form}} if form else None
+    file = part.get("file") if kind == "file" else part
+    if kind in ("file", "input_file") and isinstance(file, dict):
+        known = {name: file[name] for name in ("file_data", "file_id", "filename") if isinstance(file.get(name), str)}
+        return {"type": "file", "file": known} if {"file_data", "file_id"} & known.keys() else None
+    return None
+
+
+def _known(holder: dict[str, Any], name: str, values: tuple[str, ...]) -> dict[str, str]:
+    """Return a field if it has one of the values that the API knows, else nothing."""
+    return {name: holder[name]} if holder.get(name) in values else {}

@@ -22,6 +22,7 @@ from sidecar.errors import (
     MemsidecarError,
     Unavailable,
     Uncertain,
+    UnknownMemory,
     UpstreamError,
 )
 from sidecar.flush.names import workflow_id
@@ -42,7 +43,8 @@ MAX_ROUNDS = 10
 
 FIRST_POLL_S = 0.05
 LONGEST_POLL_S = 1.0
-"""Between two questions for a flush of another process: most are over at once, a long one has time."""
+"""Between two questions for a flush of another process, or for the end of a turn: most are over at once, a long one
+has time."""
 
 LOCK_PATIENCE_S = 60.0
 """How long a commit waits while agents hold the memory's lock, turn after turn. Then the flush is given up: its mark
@@ -131,13 +133,22 @@ class LocalEngine:
         steps: over the store.
         space: gives the flushes their names.
         concurrency: how many work at once.
+        lock_patience_s: how long a commit waits for the end of a turn.
     """
 
     name = "local"
 
-    def __init__(self, *, steps: FlushSteps, space: KeySpace, concurrency: int = CONCURRENCY) -> None:
+    def __init__(
+        self,
+        *,
+        steps: FlushSteps,
+        space: KeySpace,
+        concurrency: int = CONCURRENCY,
+        lock_patience_s: float = LOCK_PATIENCE_S,
+    ) -> None:
         self._steps = steps
         self._space = space
+        self._lock_patience_s = lock_patience_s
         self._slots = asyncio.Semaphore(concurrency)
         self._room = asyncio.Semaphore(concurrency * FLIGHTS_PER_SLOT)
         self._flights: dict[tuple[str, str], _Flight] = {}
@@ -254,7 +265,7 @@ class LocalEngine:
         except asyncio.CancelledError:
             await self._give_up(ticket, STOPPED)
             raise
-        except (FlushRefused, FlushLocked, UpstreamError) as refused:
+        except (FlushRefused, FlushLocked, UnknownMemory, UpstreamError) as refused:
             error = str(refused)
             _log.warning("a flush broke off; it is tried again", memory=memory, error=error)
         except Exception as bug:
@@ -281,7 +292,7 @@ class LocalEngine:
 
     async def _commit(self, ticket: Ticket) -> FlushOutcome:
         """Commit; while somebody holds the turn lock of the memory, wait for the end of the turn."""
-        patient_until = asyncio.get_running_loop().time() + LOCK_PATIENCE_S
+        patient_until = asyncio.get_running_loop().time() + self._lock_patience_s
         while True:
             try:
                 return await self._steps.commit(ticket)
@@ -289,7 +300,7 @@ class LocalEngine:
                 if asyncio.get_running_loop().time() >= patient_until:
                     raise
                 await self._steps.renew(ticket)
-                await asyncio.sleep(min(locked.left_ms / 1000, LONGEST_POLL_S))
+                await asyncio.sleep(min(max(locked.left_ms / 1000, FIRST_POLL_S), LONGEST_POLL_S))
 
     async def _renew(self, ticket: Ticket) -> None:
         while True:

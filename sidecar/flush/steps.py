@@ -95,14 +95,15 @@ class FlushSteps:
             run_id=run_id,
             lease_ms=self.lease_ms,
             force=force,
-            limits=_thresholds(known) if target_tokens is None else Thresholds(target_tokens, None),
+            limits=_thresholds(known),
+            target_tokens=target_tokens,
         )
         if reply.code == "begun":
             ticket = Ticket(
                 definition=definition,
                 instance=instance,
                 run_id=run_id,
-                strategy=strategy or _strategy(known),
+                strategy=_strategy(known, strategy),
                 force=force,
                 epoch=reply.epoch,
                 fence=reply.fence,
@@ -253,7 +254,7 @@ class FlushSteps:
         totals = await self._store.totals(order.definition, order.instance)
         facts = await self._facts(order.definition, order.instance, "+")
         limits = _limits(known, totals.summary_tokens, order.target_tokens, facts, force=order.force)
-        strategy = order.strategy or _strategy(known)
+        strategy = _strategy(known, order.strategy)
         plan = await asyncio.to_thread(make_plan, strategy, facts, limits)
         tokens = sum(fact.tokens for fact in facts)
         return FlushOutcome(
@@ -319,9 +320,9 @@ def _staged_plan(ticket: Ticket, facts: list[MessageFacts], limits: Limits) -> b
     return staging.encode(staged)
 
 
-def _strategy(definition: Definition) -> str:
-    """Return the definition's strategy. A buffer keeps its newest messages and has no summary."""
-    return "fifo" if definition.type == "buffer" else definition.flush.strategy
+def _strategy(definition: Definition, asked: str) -> str:
+    """Return how to flush: as asked, else as the definition says. A buffer never has a summary, whatever is asked."""
+    return "fifo" if definition.type == "buffer" else asked or definition.flush.strategy
 
 
 def _limits(

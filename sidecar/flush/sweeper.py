@@ -2,15 +2,16 @@
 
 An append notifies its own sidecar's dispatcher. That is lost when the process dies, when the engine is away
 or when the dispatcher is full; the mark in the outbox is not. The sweeper looks at all outboxes regularly and
-notifies the dispatcher of what it finds. The counterpart is `store.outbox`. It removes no marks: the flush
-scripts do.
+notifies the dispatcher of what it finds. The counterpart is `store.outbox`. It leaves the marks to the flush
+scripts, except those of memories that have expired and whose definition is not one of ours: nobody here would ever
+flush them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection, Container
 
 import structlog
 
@@ -46,7 +47,7 @@ class Sweeper:
         outbox: reads the marks.
         notify: is called with definition and instance of each memory found; `Dispatcher.notify`.
         space: reads the memories' names.
-        definitions: the definitions that are served here.
+        definitions: the definitions that are served here, looked up at each sweep.
         metrics: told the depth of the outbox and the age of its oldest mark.
         interval_s: seconds between two sweeps, more or less.
         grace_ms: age from which on a mark counts as unserved.
@@ -93,23 +94,40 @@ class Sweeper:
         age_ms = 0.0 if view.oldest_ms is None else max(0.0, view.now_ms - view.oldest_ms)
         self._metrics.outbox(view.depth, age_ms / 1000)
         for shard, page in enumerate(view.pages):
+            strangers: dict[str, str] = {}  # by name of the memory: its definition
             for mark in page:
-                if mark.since_ms <= view.now_ms - self._grace_ms:
-                    self._hand_over(mark)
-            self._offsets[shard] = self._offsets[shard] + len(page) if len(page) == MARKS_PER_SHARD else 0
+                if mark.since_ms <= view.now_ms - self._grace_ms and not self._hand_over(mark):
+                    strangers[mark.name] = self._space.parse(mark.name)[0]
+            gone = await self._purge(strangers)
+            for definition in (strangers[name] for name in strangers.keys() - gone):
+                self._complain(definition, f"the definition '{definition}' is not configured here")
+            # What was taken out does not count among those to pass over.
+            passed = self._offsets[shard] + len(page) - len(gone)
+            self._offsets[shard] = passed if len(page) == MARKS_PER_SHARD else 0
             if page:
                 await asyncio.sleep(0)  # let clients in between
 
-    def _hand_over(self, mark: Mark) -> None:
+    def _hand_over(self, mark: Mark) -> bool:
+        """Notify of a mark. False if its definition is not one of ours."""
         try:
             definition, instance = self._space.parse(mark.name)
         except ValueError as odd:
             self._complain(mark.name, f"the outbox holds a name that is none: {odd}")
-            return
+            return True
         if definition not in self._definitions:
-            self._complain(definition, f"the definition '{definition}' is not configured here")
-            return
+            return False
         self._notify(definition, instance)
+        return True
+
+    async def _purge(self, names: Collection[str]) -> frozenset[str]:
+        """Take out the marks of memories that are gone, and return their names. While Redis refuses, none."""
+        if not names:
+            return frozenset()
+        try:
+            return await self._outbox.purge(names)
+        except UpstreamError as trouble:
+            self._complain("", f"the marks of expired memories could not be taken out: {trouble}")
+            return frozenset()
 
     def _complain(self, subject: str, text: str) -> None:
         self._metrics.trigger("failed")

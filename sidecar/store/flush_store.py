@@ -153,7 +153,15 @@ class FlushStore:
         self._space = space
 
     async def begin(
-        self, definition: str, instance: str, *, run_id: str, lease_ms: int, force: bool, limits: Limits
+        self,
+        definition: str,
+        instance: str,
+        *,
+        run_id: str,
+        lease_ms: int,
+        force: bool,
+        limits: Limits,
+        target_tokens: int | None = None,
     ) -> BeginReply:
         """Open a flush. O(1).
 
@@ -161,10 +169,12 @@ class FlushStore:
             run_id: who flushes; the same again for a repeated begin.
             lease_ms: how long the run counts as alive without `renew`.
             force: flush below the limits too.
-            limits: above what a flush is due.
+            limits: above what the memory is due.
+            target_tokens: above what this flush is due, instead of `limits`; None for those.
         """
         keys = self._space.keys(definition, instance)
-        arguments: list[Argument] = [run_id, lease_ms, int(force), *_limits(limits), keys.name]
+        target = NO_LIMIT if target_tokens is None else target_tokens
+        arguments: list[Argument] = [run_id, lease_ms, int(force), *_limits(limits), keys.name, target]
         code, *rest = await self._script("begin", [keys.meta, keys.log, keys.due], arguments)
         match code.decode():
             case "begun":
@@ -248,6 +258,8 @@ class FlushStore:
 
         O(removed): 0.06 µs per message that a range at the head of the log trims, 2 µs per message behind one
         that stays, such as the system prompt. Redis serves nobody else meanwhile.
+
+        Refused with `locked` while somebody holds the lease on the memory.
 
         Args:
             lease: of the run that staged the plan.

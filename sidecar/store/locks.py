@@ -12,12 +12,12 @@ import asyncio
 import contextlib
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Protocol
 
-from sidecar.errors import Locked, StaleLock, UpstreamError
+from sidecar.errors import Locked, StaleLock, Uncertain, UpstreamError
 from sidecar.memory.addressing import Memory
 from sidecar.memory.results import LockGranted
 from sidecar.store.changes import as_error
@@ -87,14 +87,12 @@ class LockManager:
         token, begun = secrets.token_hex(16), monotonic()
         try:
             async with self._first_in_line(memory, wait_ms):
-                granted = await self._acquire(memory, token, lease_ms, begun + wait_ms / 1000)
+                granted, left_ms = await self._acquire(memory, token, lease_ms, begun + wait_ms / 1000)
         except TimeoutError:  # others were first all the time
-            left_ms = await self.held(memory) or 0
-            self._tally.lock_refused()
-            raise Locked(left_ms, wait_ms) from None
+            granted, left_ms = None, await self.held(memory) or 0
         if granted is None:
             self._tally.lock_refused()
-            raise Locked(await self.held(memory) or 0, wait_ms)
+            raise Locked(left_ms, wait_ms)
         waited_s = monotonic() - begun
         self._tally.lock_acquired()
         if wait_ms and waited_s * 1000 >= 1:
@@ -170,21 +168,21 @@ class LockManager:
             if not queue and self._queues.get(name) is queue:
                 del self._queues[name]
 
-    async def _acquire(self, memory: Memory, token: str, lease_ms: int, deadline: float) -> LockGranted | None:
-        """Take the lease, or None at the deadline."""
+    async def _acquire(
+        self, memory: Memory, token: str, lease_ms: int, deadline: float
+    ) -> tuple[LockGranted | None, int]:
+        """Take the lease, or None at the deadline, and for how many ms somebody else has it then."""
         granted, left_ms = await self._try(memory, token, lease_ms)
         if granted is not None or monotonic() >= deadline:
-            return granted
+            return granted, left_ms
         async with self._wakeups.watch(memory.keys.wake) as watch:
-            await watch.ready()
+            await _at_most(min(left_ms / 1000, deadline - monotonic()), watch.ready())
             while True:
                 granted, left_ms = await self._try(memory, token, lease_ms)
                 left_s = deadline - monotonic()
                 if granted is not None or left_s <= 0:
-                    return granted
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(min(left_ms / 1000, left_s, LOOK_S)):
-                        await watch.woken()
+                    return granted, left_ms
+                await _at_most(min(left_ms / 1000, left_s, LOOK_S), watch.woken())
 
     async def _try(self, memory: Memory, token: str, lease_ms: int) -> tuple[LockGranted | None, int]:
         asking = asyncio.ensure_future(self._lock(memory, token, lease_ms, "acquire"))
@@ -194,26 +192,32 @@ class LockManager:
             # Whoever waited has gone; what is granted to him afterwards would keep everybody out.
             asking.add_done_callback(lambda _: self._give_back(memory, token))
             raise
+        except Uncertain:
+            self._give_back(memory, token)  # perhaps it was granted, and nobody knows the token
+            raise
         return (LockGranted(token, number, lease_ms), 0) if code == 1 else (None, number)
 
     def _give_back(self, memory: Memory, token: str) -> None:
         self._pipe.call_script("unlock", _names(memory), (token, memory.keys.wake), lambda _: None, resend=True)
 
     async def _renew(self, memory: Memory, lease: Lease, lease_ms: int) -> None:
-        held_until = monotonic() + lease_ms / 1000
-        while not lease.lost.is_set():
-            await asyncio.sleep(lease_ms / 1000 / RENEWALS_PER_LEASE)
+        lease_s = lease_ms / 1000
+        asked = monotonic()
+        held_until = asked + lease_s
+        while asked < held_until:
+            await asyncio.sleep(min(lease_s / RENEWALS_PER_LEASE, held_until - asked))
             asked = monotonic()
             try:
-                await self.extend(memory, lease.token, lease_ms=lease_ms)
-                held_until = asked + lease_ms / 1000
+                # An answer may take longer than the lease lasts, and its holder must know in time.
+                async with asyncio.timeout(held_until - asked):
+                    await self.extend(memory, lease.token, lease_ms=lease_ms)
+                held_until = asked + lease_s
             except StaleLock:
-                held_until = 0.0
-            except UpstreamError:
-                pass  # two more tries fit in
-            if monotonic() >= held_until:
-                lease.lost.set()
-                self._tally.lock_lost()
+                break
+            except (UpstreamError, TimeoutError):
+                asked = monotonic()
+        lease.lost.set()
+        self._tally.lock_lost()
 
     # ---- scripts ----
 
@@ -243,3 +247,10 @@ async def _replied(call: Callable[[Callable[[Reply], None]], None]) -> Reply:
     answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
     call(lambda reply: None if answer.done() else answer.set_result(reply))
     return await answer
+
+
+async def _at_most(limit_s: float, waiting: Awaitable[object]) -> None:
+    """Wait for something, and no longer than that."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(limit_s):
+            await waiting

@@ -1,19 +1,22 @@
 """The outbox: which memories wait for a flush, over all shards.
 
-The append script writes the marks and the flush scripts take them out; this module only reads them. Its users
-are `sidecar.flush.sweeper`, which looks at all of them, and `sidecar.flush.dispatcher`, which asks for one.
+The append script writes the marks and the flush scripts take them out; this module reads them, and takes those out
+whose memories are gone. Its users are `sidecar.flush.sweeper`, which looks at all of them, and
+`sidecar.flush.dispatcher`, which asks for one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any
 
 from redis.asyncio import Redis
 
-from sidecar.memory.keys import SHARDS, KeySpace
+from sidecar.memory.keys import SHARDS, KeySpace, MemoryKeys
+from sidecar.store import scripts
 from sidecar.store.redis_errors import translated
 
 STEP = 32
@@ -46,7 +49,7 @@ class OutboxView:
 
 
 class Outbox:
-    """Reads the outbox of one project.
+    """The outbox of one project.
 
     Args:
         redis: a client that answers bytes (`decode_responses=False`).
@@ -123,3 +126,30 @@ class Outbox:
         with translated():
             score: Any = await self._redis.zscore(keys.due, keys.name)
         return score is not None
+
+    async def purge(self, names: Iterable[str]) -> frozenset[str]:
+        """Take out the marks of memories that are gone: expired, as a cleared one has left the outbox already.
+
+        Args:
+            names: of the memories (`Mark.name`). The marks of those that are there stay.
+
+        Returns:
+            The names whose marks were taken out.
+
+        Raises:
+            RedisRefused, Unavailable, Uncertain: see `redis_errors`.
+            ValueError: a name is none of this project's.
+        """
+        by_shard: dict[str, list[MemoryKeys]] = defaultdict(list)
+        for name in names:
+            keys = self._space.keys(*self._space.parse(name))
+            by_shard[keys.due].append(keys)
+        gone: set[str] = set()
+        # As EVAL, because it is rare and short.
+        source = scripts.load("purge").source
+        for due, memories in by_shard.items():
+            keys_of = [due, *(keys.meta for keys in memories)]
+            with translated():
+                reply: Any = await self._redis.eval(source, len(keys_of), *keys_of, *(keys.name for keys in memories))
+            gone.update(name.decode() for name in reply)
+        return frozenset(gone)

@@ -35,14 +35,16 @@ log = structlog.get_logger(__name__)
 class Watch:
     """One who waits for news of a channel; use with `async with`."""
 
-    def __init__(self, wakeups: Wakeups, channel: _Channel) -> None:
+    _channel: _Channel
+
+    def __init__(self, wakeups: Wakeups, name: str) -> None:
         self._wakeups = wakeups
-        self._channel = channel
+        self._name = name
         self._news = asyncio.Event()
 
     async def __aenter__(self) -> Self:
+        self._channel = self._wakeups.wanted(self._name)
         self._channel.watches.add(self)
-        self._wakeups.wanted(self._channel)
         return self
 
     async def __aexit__(
@@ -93,11 +95,11 @@ class Wakeups:
         self._channels: dict[str, _Channel] = {}
         self._changed = asyncio.Event()  # what is waited for is not what is subscribed
         self._refused = False
+        self._retry_s = FIRST_RETRY_S
 
     def watch(self, channel: str) -> Watch:
         """Return who will be told of news on a channel, from the time its `ready` has returned True."""
-        known = self._channels.get(channel)
-        return Watch(self, known or _Channel(channel))
+        return Watch(self, channel)
 
     @property
     def channels(self) -> int:
@@ -106,7 +108,6 @@ class Wakeups:
 
     async def run(self) -> None:
         """Serve until cancelled. There is a connection only while somebody waits."""
-        retry_s = FIRST_RETRY_S
         while True:
             await self._changed.wait()
             self._changed.clear()
@@ -114,24 +115,25 @@ class Wakeups:
                 continue
             try:
                 await self._serve()
-                retry_s = FIRST_RETRY_S
             except (redis.exceptions.RedisError, OSError) as problem:
                 self._lost(problem)
-                await asyncio.sleep(retry_s)
-                retry_s = min(retry_s * 2, LONGEST_RETRY_S)
+                await asyncio.sleep(self._retry_s)
+                self._retry_s = min(self._retry_s * 2, LONGEST_RETRY_S)
                 self._changed.set()
 
     # ---- what is waited for ----
 
-    def wanted(self, channel: _Channel) -> None:
-        """Subscribe, unless that was done for another one who waits."""
-        if self._channels.get(channel.name) is channel:
-            return
+    def wanted(self, name: str) -> _Channel:
+        """Return a channel; it is subscribed to, unless that was done for another one who waits."""
+        if name in self._channels:
+            return self._channels[name]
+        channel = _Channel(name)
         if len(self._channels) >= MAX_CHANNELS or self._refused:
             channel.answered.set()
-            return
-        self._channels[channel.name] = channel
-        self._changed.set()
+        else:
+            self._channels[name] = channel
+            self._changed.set()
+        return channel
 
     def unwanted(self, channel: _Channel) -> None:
         """Nobody waits for it any more."""
@@ -152,8 +154,10 @@ class Wakeups:
                 await self._adjust(pubsub, held)
                 reading = reading or asyncio.create_task(self._read(pubsub, held), name="wakeups-reader")
                 changed = asyncio.ensure_future(self._changed.wait())
-                await asyncio.wait({changed, reading}, return_when=asyncio.FIRST_COMPLETED)
-                changed.cancel()
+                try:
+                    await asyncio.wait({changed, reading}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    changed.cancel()
                 if reading.done():
                     reading.result()  # raises why
         finally:
@@ -166,14 +170,13 @@ class Wakeups:
                 await pubsub.aclose()
 
     async def _adjust(self, pubsub: Any, held: dict[str, _Channel]) -> None:
-        more = [name for name, channel in self._channels.items() if held.get(name) is not channel]
+        more = {name: channel for name, channel in self._channels.items() if held.get(name) is not channel}
         less = [name for name in held if name not in self._channels]
         if less:
-            await pubsub.unsubscribe(*less)
+            await pubsub.unsubscribe(*less)  # meanwhile what is wanted may change, and then we come here again
             for name in less:
                 del held[name]
-        for name in more:
-            held[name] = self._channels[name]
+        held.update(more)
         if more:
             await pubsub.subscribe(*more)
 
@@ -183,13 +186,14 @@ class Wakeups:
             channel = held.get(message["channel"].decode()) if message else None
             if channel is None:
                 continue
-            # Subscribed once more: redis-py has replaced a lost connection, and messages with it.
-            if message["type"] == "message" or channel.subscribed:
+            # Subscribed once more, here or by redis-py itself: a connection was lost, and messages with it.
+            if message["type"] == "message" or channel.answered.is_set():
                 for watch in list(channel.watches):
                     watch.wake()
-            elif message["type"] == "subscribe":
+            if message["type"] == "subscribe":
                 channel.subscribed = True
                 channel.answered.set()
+                self._retry_s = FIRST_RETRY_S
 
     def _lost(self, problem: Exception) -> None:
         """Whoever waits looks by himself, now and until there is a connection again."""

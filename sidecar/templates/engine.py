@@ -25,8 +25,14 @@ MAX_TEMPLATE_CHARACTERS = 4_096
 MAX_COMPILED = 1_024
 """Templates kept compiled, about 2 kB each: an application has a few. The one that was not used longest goes first."""
 
+MAX_COMPILED_CHARACTERS = 128 * 1024
+"""Characters of all templates that are kept. The worst ones, `{{a}}{{a}}…`, take 50 bytes for each when compiled."""
+
 MAX_DEPTH = 64
 """Deepest expression. Python compiles about a thousand levels, on a stack that may be in use already."""
+
+MAX_INTEGER_BITS = 64
+"""Largest whole number that a template may hold. Python refuses to show one of thousands of digits."""
 
 
 class TemplateEngine:
@@ -38,8 +44,10 @@ class TemplateEngine:
 
     def __init__(self, *, max_compiled: int = MAX_COMPILED) -> None:
         self._max_compiled = max_compiled
-        self._environment = ImmutableSandboxedEnvironment()
+        # A line end at the end is no part of a valid key, and is to be told, not dropped.
+        self._environment = ImmutableSandboxedEnvironment(keep_trailing_newline=True)
         self._compiled: OrderedDict[str, Parts] = OrderedDict()
+        self._compiled_characters = 0
 
     @property
     def compiled(self) -> int:
@@ -55,9 +63,7 @@ class TemplateEngine:
         parts = self._compiled.get(template)
         if parts is None:
             parts = self.compile(template)
-            if len(self._compiled) >= self._max_compiled:
-                self._compiled.popitem(last=False)
-            self._compiled[template] = parts
+            self._keep(template, parts)
         else:
             self._compiled.move_to_end(template)
         root = Found(context, "")
@@ -69,6 +75,13 @@ class TemplateEngine:
                 raise TemplateProblem(f"it makes more than {MAX_CHARACTERS} characters")
             pieces.append(piece)
         return "".join(pieces)
+
+    def _keep(self, template: str, parts: Parts) -> None:
+        self._compiled[template] = parts
+        self._compiled_characters += len(template)
+        while len(self._compiled) > self._max_compiled or self._compiled_characters > MAX_COMPILED_CHARACTERS:
+            oldest, _ = self._compiled.popitem(last=False)
+            self._compiled_characters -= len(oldest)
 
     def compile(self, template: str) -> Parts:
         """Return the parts of a template: text as it is, and what gives a value for a context.
@@ -105,21 +118,32 @@ def _value(node: nodes.Node, depth: int) -> Value:
         raise TemplateProblem(f"it is nested more than {MAX_DEPTH} levels deep")
     match node:
         case nodes.Const(value=constant) if constant is None or isinstance(constant, str | int | float | bool):
+            _check(constant)
             return lambda _: constant
-        case nodes.Neg(node=nodes.Const(value=number)) if isinstance(number, int):
+        case nodes.Neg(node=nodes.Const(value=int(number))) if not isinstance(number, bool):
+            _check(number)
             return lambda _: -number
         case nodes.Name(name=name):
             return lambda root: _named(root, name)
         case nodes.Getattr(node=inner, attr=name):
             container = _value(inner, depth - 1)
             return lambda root: item(container(root), name)
-        case nodes.Getitem(node=inner, arg=nodes.Const(value=key)) if isinstance(key, str | int) and key is not True:
+        case nodes.Getitem(node=inner, arg=nodes.Const(value=key)) if isinstance(key, str) or type(key) is int:
+            _check(key)
             container = _value(inner, depth - 1)
             return lambda root: item(container(root), key)
         case nodes.Filter(node=inner, name=name) if inner is not None:
             return _filtered(node, inner, name, depth)
         case _:
             raise _refused(node)
+
+
+def _check(constant: object) -> None:
+    """Raise for a constant that no reply could show."""
+    if isinstance(constant, int) and constant.bit_length() > MAX_INTEGER_BITS:
+        raise TemplateProblem(f"it holds a whole number of more than {MAX_INTEGER_BITS} bits; write it in quotes")
+    if isinstance(constant, str) and any("\ud800" <= character <= "\udfff" for character in constant):
+        raise TemplateProblem("it holds an escape \\ud800 to \\udfff, which is half a character; write the whole one")
 
 
 def _named(root: Found, name: str) -> Found | Missing:

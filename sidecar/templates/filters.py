@@ -15,13 +15,13 @@ MAX_CHARACTERS = 4_096
 
 def default(value: object, instead: object = "") -> object:
     """Return `instead` for what is missing, null or an empty string."""
-    empty = isinstance(value, Missing) or (isinstance(value, Found) and value.value in (None, ""))
-    return instead if empty or value == "" else value
+    plain = value.value if isinstance(value, Found) else value
+    return instead if isinstance(value, Missing) or plain is None or plain == "" else value
 
 
 def lower(value: object) -> str:
     """Return a text in lower case."""
-    return text(value).lower()
+    return bounded(text(value).lower())  # İ becomes two characters
 
 
 def upper(value: object) -> str:
@@ -47,17 +47,19 @@ def join(value: object, separator: object = ",") -> str:
     """Return the items of a list as one text."""
     if isinstance(value, Missing):
         str(value)  # raises
-    items = value.value if isinstance(value, Found) else value
-    if not isinstance(items, list):
-        raise TemplateProblem("join takes a list of the context")
+    if not isinstance(value, Found) or not isinstance(value.value, list):
+        given = f"'{value.path}'" if isinstance(value, Found) else "a text"
+        raise TemplateProblem(f"join takes a list of the context, and {given} is none")
     between = text(separator)
-    _check(len(items) * len(between))
-    path = value.path if isinstance(value, Found) else "it"
-    return bounded(between.join(shown(each, f"{path}.{place}") for place, each in enumerate(items)))
+    pieces = [shown(each, f"{value.path}.{place}") for place, each in enumerate(value.value)]
+    _check(sum(map(len, pieces)) + len(between) * max(0, len(pieces) - 1))
+    return between.join(pieces)
 
 
 def trunc(value: object, length: object) -> str:
     """Return the first `length` characters of a text; the last ones where it is negative."""
+    if isinstance(length, Missing):
+        str(length)  # raises
     count: Any = length.value if isinstance(length, Found) else length
     if not isinstance(count, int) or isinstance(count, bool):
         raise TemplateProblem("trunc takes a whole number, such as trunc(8)")

@@ -22,6 +22,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from sidecar.errors import FlushLocked, FlushRefused, RedisRefused, Unavailable, Uncertain, UnknownMemory, UpstreamError
 from sidecar.flush.steps import FlushSteps
 from sidecar.flush.ticket import Ticket
+from sidecar.memory.ports import FlushOutcome
 from sidecar.metrics import Metrics
 from sidecar.temporal.messages import (
     BEGIN,
@@ -43,7 +44,9 @@ BEATS_PER_TIMEOUT = 4
 
 LEAST_LOCK_PAUSE_MS = 200
 MOST_LOCK_PAUSE_MS = 5_000
-"""Between two tries to commit while somebody holds the memory's lease: it may be released long before it runs out."""
+"""Between two tries to commit while somebody holds the memory's lease: it may be released long before it runs out. The
+least is doubled with each try, so that the workflow's twelve tries outlast 36 seconds of short leases that are renewed;
+of long ones they outlast 55 seconds. Then the run fails, and the mark brings the next one."""
 
 LOCKED = "FlushLocked"
 WRONG_PROJECT = "WrongProject"
@@ -109,8 +112,8 @@ class FlushActivities:
 
     @activity.defn(name=COMMIT)
     async def commit(self, step: StepTicket) -> FlushResult:
-        """Carry out the plan. The lease is not renewed here: it ends inside, and the fence is what counts."""
-        outcome = await _alive(self._steps.commit(self._opened(step)))
+        """Carry out the plan. The lease is not renewed beside it: it ends inside, and the fence is what counts."""
+        outcome = await _alive(self._commit(self._opened(step)))
         return FlushResult(**asdict(outcome))
 
     @activity.defn(name=FAIL)
@@ -124,6 +127,14 @@ class FlushActivities:
             self._metrics.run("", "failed", 0, 0, 0, failure.seconds)
         else:
             await _alive(self._steps.fail(self._opened(failure.ticket), failure.error))
+
+    async def _commit(self, ticket: Ticket) -> FlushOutcome:
+        try:
+            return await self._steps.commit(ticket)
+        except FlushLocked:
+            # The lease and the staged work must outlast the pause, and those that may still follow.
+            await self._steps.renew(ticket)
+            raise
 
     def _opened(self, step: StepTicket) -> Ticket:
         self._check(step.project)
@@ -205,7 +216,8 @@ def _translated() -> Iterator[None]:
         yield
     except FlushLocked as locked:
         # Not the step's own back-off: the lease says when it is worth to look again.
-        pause = min(max(locked.left_ms, LEAST_LOCK_PAUSE_MS), MOST_LOCK_PAUSE_MS)
+        least = LEAST_LOCK_PAUSE_MS * 2 ** (activity.info().attempt - 1)
+        pause = min(max(locked.left_ms, least), MOST_LOCK_PAUSE_MS)
         raise ApplicationError(
             str(locked),
             type=LOCKED,

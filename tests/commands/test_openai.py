@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletionMessageParam
 
-from sidecar.commands.messages import read_json
 from sidecar.commands.openai import to_openai
-from sidecar.memory.message import ROLES, SUMMARY_HEADING, StoredMessage
+from sidecar.memory.message import SUMMARY_HEADING, StoredMessage
 from sidecar.memory.results import ReadResult
+from tests.commands.conversations import TEXTS, Json, call, calling, conversations, found, result, stored
 from tests.commands.schemas import check
-
-
-def stored(message: dict[str, Any]) -> StoredMessage:
-    """A message as it comes back from Redis after it was appended."""
-    read = read_json(json.dumps(message).encode(), 1)
-    return StoredMessage("1-0", read.role, read.content, 1, read.fields or None)
 
 
 def written(*messages: dict[str, Any], summary: str | None = None) -> Any:
@@ -36,7 +32,6 @@ MESSAGES: list[dict[str, Any]] = [
     {"role": "user", "content": "hi", "name": "ann"},
     {"role": "user", "content": "", "name": "ann"},
     {"role": "user", "content": [{"type": "text", "text": "hi"}, {"type": "image_url", "image_url": {"url": "u"}}]},
-    {"role": "user", "content": []},
     {"role": "assistant", "content": None, "tool_calls": [CALL]},
     {"role": "assistant", "content": "", "tool_calls": [CALL]},
     {"role": "assistant", "content": "so", "refusal": None, "tool_calls": [CALL]},
@@ -62,7 +57,20 @@ def test_what_was_appended_comes_back(message: dict[str, Any]) -> None:
         ({"role": "assistant", "content": None, "tool_calls": []}, {"content": ""}),
         ({"role": "assistant", "content": "x", "name": None}, {"content": "x"}),
         ({"role": "tool", "content": "42"}, {"role": "user", "content": "Result of a tool:\n42"}),
-        ({"role": "tool", "content": "42", "x": 1}, {"role": "user", "content": "42"}),
+        ({"role": "tool", "content": "42", "x": 1}, {"role": "user", "content": "Result of a tool:\n42"}),
+        (
+            {"role": "tool", "content": "42", "tool_call_id": None},
+            {"role": "user", "content": "Result of a tool:\n42"},
+        ),
+        ({"role": "user", "content": []}, {"content": ""}),
+        ({"role": "assistant", "content": None, "audio": None}, {"content": ""}),
+        ({"role": "assistant", "content": None, "refusal": "no"}, {"content": "", "refusal": "no"}),
+        (
+            {"role": "assistant", "content": None, "audio": {"id": "x", "data": "y"}},
+            {"content": None, "audio": {"id": "x"}},
+        ),
+        ({"role": "user", "content": "hi", "name": " "}, {"content": "hi", "name": "_"}),
+        ({"role": "user", "content": "hi", "name": ""}, {"content": "hi"}),
     ],
 )
 def test_what_the_api_would_refuse(message: dict[str, Any], back: dict[str, Any]) -> None:
@@ -77,40 +85,103 @@ def test_no_content() -> None:
     ]
 
 
-NAMES = st.text(st.characters(codec="utf-8"), max_size=8)
-VALUES = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), NAMES),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(NAMES, inner, max_size=3)),
-    max_leaves=6,
+@pytest.mark.parametrize(
+    ("role", "part", "back"),
+    [
+        ("user", {"type": "image_url", "image_url": {"url": "u", "detail": "low"}}, None),
+        ("user", {"type": "input_audio", "input_audio": {"data": "x", "format": "wav"}}, None),
+        ("user", {"type": "file", "file": {"file_data": "x", "filename": "a.pdf"}}, None),
+        ("assistant", {"type": "refusal", "refusal": "no"}, None),
+        ("system", {"type": "text", "text": "x", "prompt_cache_breakpoint": {"mode": "explicit", "ttl": "30m"}}, None),
+        ("user", {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}, {"type": "text", "text": "x"}),
+        (
+            "user",
+            {"type": "image_url", "image_url": {"url": "u", "detail": None}},
+            {"type": "image_url", "image_url": {"url": "u"}},
+        ),
+        ("user", {"type": "refusal", "refusal": "no"}, {"type": "text", "text": "no"}),
+        (
+            "system",
+            {"type": "image_url", "image_url": {"url": "u"}},
+            {"type": "text", "text": "[image_url: not shown here]"},
+        ),
+        (
+            "user",
+            {"type": "input_audio", "input_audio": {"data": "x", "format": "ogg"}},
+            {"type": "text", "text": "[input_audio: not shown here]"},
+        ),
+        ("user", {"type": "video", "video": "x"}, {"type": "text", "text": "[video: not shown here]"}),
+    ],
 )
+def test_parts(role: str, part: Json, back: Json | None) -> None:
+    """A part comes back as it was where messages of its role may have it; what they may not have is told in words."""
+    assert written({"role": role, "content": [part]}) == [{"role": role, "content": [back or part]}]
 
 
-@st.composite
-def messages(draw: st.DrawFn) -> dict[str, Any]:
-    parts = st.lists(st.fixed_dictionaries({"type": st.just("text"), "text": NAMES}), max_size=2)
-    message = {
-        "role": draw(st.sampled_from(sorted(ROLES))),
-        "content": draw(st.one_of(NAMES, st.none(), parts)),
-    }
-    if message["role"] == "assistant" and draw(st.booleans()):
-        message["tool_calls"] = draw(st.lists(st.builds(call, NAMES, NAMES, NAMES), max_size=2))
-    if message["role"] == "tool" and draw(st.booleans()):
-        message["tool_call_id"] = draw(NAMES)
-    known = {*message, "name", "tool_calls", "tool_call_id", "refusal", "audio", "function_call"}
-    return message | draw(st.dictionaries(NAMES.filter(lambda name: name not in known), VALUES, max_size=3))
+@pytest.mark.parametrize(
+    ("given", "back"),
+    [
+        (CALL, CALL),
+        ({"id": "a", "type": "custom", "custom": {"name": "f", "input": "x"}},) * 2,
+        ({**CALL, "index": 0}, CALL),
+        ({"id": "a", "function": {"name": "g.h", "arguments": {"x": 1}}}, call("a", "g_h", '{"x":1}')),
+        ({"id": "a"}, call("a", "unknown", "{}")),
+    ],
+)
+def test_calls(given: Json, back: Json) -> None:
+    """A tool call comes back as it was, or in the nearest form that the API takes."""
+    assert written(calling(given)) == [calling(back)]
 
 
-def call(id_: str, name: str, arguments: str) -> dict[str, Any]:
-    return {"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}}
+def test_long_ids_and_names() -> None:
+    """An id that is too long is cut, alike in call and result, and ids stay different; so are names."""
+    made = written(
+        {"role": "user", "content": "hi", "name": "Ann  <Smith> " + "n" * 90},
+        calling(call("x" * 50 + "1"), call("x" * 50 + "2")),
+        result("x" * 50 + "2", "two"),
+        result("x" * 50 + "1", "one"),
+    )
+    assert made[0]["name"] == "Ann_Smith_" + "n" * 54
+    one, two = (each["id"] for each in made[1]["tool_calls"])
+    assert len(one) == len(two) == 40
+    assert one != two
+    assert {each["tool_call_id"]: each["content"] for each in made[2:]} == {one: "one", two: "two"}
 
 
-@given(st.lists(messages(), max_size=4))
-def test_any_messages_make_a_request(conversation: list[dict[str, Any]]) -> None:
-    """Whatever was stored, the array is one of OpenAI's message types, strictly, and as long as the conversation."""
-    made = written(*conversation)
-    assert len(made) == len(conversation)
-    for message in made:
-        check(message, ChatCompletionMessageParam)
+@settings(deadline=None)
+@given(conversations(), st.one_of(st.none(), TEXTS))
+def test_any_conversation_makes_a_request(messages: list[StoredMessage], summary: str | None) -> None:
+    """Whatever was stored, the array is of OpenAI's types, strictly, and each call has its results right behind it."""
+    made = json.loads(to_openai(found(messages, summary)))
+    check(made, list[ChatCompletionMessageParam])
+    nulls = [each for each in made if each["content"] is None]
+    assert all(each.keys() & {"tool_calls", "function_call", "audio"} for each in nulls)
+    assert all(each["content"] != [] and each.get("tool_calls") != [] for each in made)
+    assert all(re.fullmatch(r"[^\s<|\\/>]{1,64}", each["name"]) for each in made if "name" in each)
+    hold_order(made)
+
+
+def hold_order(made: list[Json]) -> None:
+    """Check that tool messages are just those that answer the calls right before them; the last ones may be missing."""
+    calling_at = [at for at, each in enumerate(made) if each.get("tool_calls")]
+    expected = 0
+    for at in calling_at:
+        ids = [each["id"] for each in made[at]["tool_calls"]]
+        answers = [each["tool_call_id"] for each in itertools.takewhile(is_result, made[at + 1 :])]
+        assert len(set(answers)) == len(answers)
+        assert set(answers) == set(ids) or (at == calling_at[-1] and set(answers) < set(ids))
+        assert all(len(each) <= 40 for each in ids)
+        assert all(re.fullmatch("[a-zA-Z0-9_-]{1,64}", name_of(each)) for each in made[at]["tool_calls"])
+        expected += len(answers)
+    assert sum(map(is_result, made)) == expected
+
+
+def is_result(message: Json) -> bool:
+    return bool(message["role"] == "tool")
+
+
+def name_of(call: Json) -> str:
+    return str(call[call["type"]]["name"])
 
 
 SYSTEM, DEVELOPER, USER = ({"role": role, "content": "x"} for role in ("system", "developer", "user"))

@@ -42,6 +42,9 @@ DEFINITIONS = {definition.id: definition for definition in (CHAT, SUMMED)}
 Entry = tuple[str, str, int] | tuple[str, str, int, str]
 """Role, content, tokens, and the other fields as JSON."""
 
+HOLDER = "the-holder"
+"""Token of whoever holds the lease on a memory."""
+
 _numbers = count(1)
 
 
@@ -76,20 +79,45 @@ class LiveMemory:
             await self._append(entries[start : start + batch])
         return (await self.ids())[before:]
 
-    async def _append(self, entries: Sequence[Entry]) -> None:
+    async def _append(self, entries: Sequence[Entry], *, replace: bool = False) -> None:
         messages = [Message(role, content, fields[0] if fields else "") for role, content, _, *fields in entries]
         weights = [entry[2] for entry in entries]
         where = Memory(self.definition, self.instance, self.keys)
-        append = Append(where, messages, weights, self.definition.encoding, "", None, False, lambda _: None)
+        append = Append(where, messages, weights, self.definition.encoding, "", None, replace, lambda _: None)
         keys, arguments = call([append], fixed(self.definition), "op:test", next(_numbers))
-        script: Any = self.redis.eval(scripts.load("append").source, len(keys), *keys, *arguments)
+        await self._run("append", keys, arguments)
+
+    async def _run(self, name: str, keys: Sequence[str], arguments: Sequence[Any]) -> None:
+        script: Any = self.redis.eval(scripts.load(name).source, len(keys), *keys, *arguments)
         await script
 
     async def clear(self) -> None:
         """Delete the memory as MEMCLEAR does."""
         keys = [self.keys.log, self.keys.meta, self.keys.keep, self.keys.work, self.keys.due, self.keys.lock]
-        script: Any = self.redis.eval(scripts.load("clear").source, len(keys), *keys, self.keys.name, "", "0")
-        await script
+        await self._run("clear", keys, [self.keys.name, "", 0])
+
+    async def write(self, entries: Sequence[Entry]) -> list[str]:
+        """Replace the content as MEMWRITE does, and return the new ids."""
+        await self._append(entries, replace=True)
+        return await self.ids()
+
+    async def delete(self, *ids: str, pairs: bool = False) -> None:
+        """Delete messages as MEMDEL does."""
+        keys = [self.keys.log, self.keys.meta, self.keys.keep, self.keys.due, self.keys.lock]
+        limits = [-1 if limit is None else limit for limit in self.limits]
+        await self._run("delete", keys, ["op:test", next(_numbers), self.keys.name, "", int(pairs), *limits, *ids])
+
+    async def pin(self, *ids: str) -> None:
+        """Pin messages as MEMPIN does."""
+        await self._run("pin", [self.keys.log, self.keys.meta, self.keys.keep], ["op:test", next(_numbers), 1, *ids])
+
+    async def lock(self, lease_ms: int = 600_000) -> None:
+        """Take the lease as MEMLOCK does."""
+        await self._run("lock", [self.keys.meta, self.keys.lock], [HOLDER, lease_ms, "acquire"])
+
+    async def unlock(self) -> None:
+        """Release it as MEMUNLOCK does."""
+        await self._run("unlock", [self.keys.meta, self.keys.lock], [HOLDER, self.keys.wake])
 
     async def mark(self) -> None:
         """Put the memory into the outbox, whatever its size."""
@@ -98,6 +126,11 @@ class LiveMemory:
     async def marked(self) -> bool:
         """Tell whether the memory is in the outbox."""
         return await self.redis.zscore(self.keys.due, self.keys.name) is not None
+
+    async def kept(self) -> set[str]:
+        """Return the ids of the messages that no flush may remove."""
+        ids: Any = await self.redis.zrange(self.keys.keep, 0, -1)
+        return {id_.decode() for id_ in ids}
 
     async def ids(self) -> list[str]:
         """Return the ids of all messages."""

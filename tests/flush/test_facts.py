@@ -35,3 +35,9 @@ def test_kept_messages_are_pinned() -> None:
     """A message that no flush may remove is marked as such, whatever its role."""
     page = [RawFacts("1-0", "user", 5, ""), RawFacts("1-1", "user", 5, "")]
     assert [facts.pinned for facts in to_facts(page, {"1-1"})] == [False, True]
+
+
+def test_classes_are_passed_on() -> None:
+    """A plan may know the class of a message."""
+    page = [RawFacts("1-0", "user", 5, ""), RawFacts("1-1", "user", 5, "", "steps")]
+    assert [facts.kind for facts in to_facts(page, frozenset())] == ["", "steps"]

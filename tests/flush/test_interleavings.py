@@ -1,7 +1,8 @@
-"""Random interleavings of appends and competing flushes, against a model that is a list.
+"""Random interleavings of appends, deletions, pins and competing flushes, against a model that is a list.
 
-What must hold whatever the order: a message disappears only because a committed flush had planned it, never in
-part of a tool pair, and the totals are those of the log after every step.
+What must hold whatever the order: a message disappears only because somebody deleted it or a committed flush had
+planned it, a pinned one never by a flush, none in part of a tool pair, and the totals are those of the log after every
+step.
 """
 
 from __future__ import annotations
@@ -37,12 +38,15 @@ KINDS: list[list[Entry]] = [
 # Mostly appends and steps, so that many flushes get to their commit; the accidents are rare.
 WEIGHTED = [
     *(("append", kind) for kind in range(len(KINDS))),
-    *(("step", run) for run in range(RUNS) for _ in range(4)),
+    *(("step", run) for run in range(RUNS) for _ in range(6)),
     *(("repeat", run) for run in range(RUNS)),
     ("fail", 0),
     ("lapse", 0),
     ("lapse", 0),
     ("clear", 0),
+    ("delete", 1),
+    ("pin", 0),
+    ("pin", 2),
 ]
 
 ACTIONS = st.lists(st.sampled_from(WEIGHTED), min_size=30, max_size=90)
@@ -74,6 +78,13 @@ class World:
         """Do one thing, then compare with the model."""
         if action == "append":
             self.expected += await self.memory.append(KINDS[number])
+        elif action == "delete":
+            await self.memory.delete(*self.expected[number : number + 1], pairs=True)
+            left = await self.memory.ids()  # with the other half of a tool pair
+            assert len(self.expected) - len(left) in ((1, 2) if self.expected[number:] else (0,))
+            self.expected = [id_ for id_ in self.expected[:number] + self.expected[number + 1 :] if id_ in left]
+        elif action == "pin":
+            await self.memory.pin(*self.expected[number : number + 1])
         elif action == "clear":
             await self.memory.clear()
             self.expected = []
@@ -84,6 +95,7 @@ class World:
             await self._run(action, self.runs[number])
         assert await self.memory.ids() == self.expected
         await self.memory.assert_totals()
+        await self._assert_kept()
         await self._assert_pairs()
 
     async def _run(self, action: str, run: Run) -> None:
@@ -136,6 +148,12 @@ class World:
     def _next_round(run: Run) -> None:
         run.ticket, run.round, run.planned, run.summarise = None, run.round + 1, frozenset(), False
 
+    async def _assert_kept(self) -> None:
+        """Every instruction and pinned message is there, and the totals know how many that are."""
+        kept = await self.memory.kept()
+        assert kept <= set(self.expected)
+        assert int((await self.memory.meta()).get("kept_messages", 0)) == len(kept)
+
     async def _assert_pairs(self) -> None:
         """A result directly follows its call: neither is there without the other."""
         roles = [("call" if m.fields and "tool_calls" in m.fields else m.role) for m in await self.memory.messages()]
@@ -149,7 +167,7 @@ class World:
 def test_no_message_disappears_unless_a_committed_flush_planned_it(
     redis_url: str, actions: list[tuple[str, int]]
 ) -> None:
-    """Whatever the order of appends, steps, repeated steps, lost leases, failures and clears."""
+    """Whatever the order of appends, deletions, pins, steps, repeated steps, lost leases, failures and clears."""
 
     async def play() -> None:
         async with Redis.from_url(redis_url) as redis:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from dataclasses import replace
 
 import pytest
 from redis.asyncio import Redis
@@ -15,6 +16,7 @@ from sidecar.flush.dispatcher import Dispatcher
 from sidecar.flush.local import LocalEngine
 from sidecar.flush.steps import FlushSteps
 from sidecar.flush.sweeper import MARKS_PER_SHARD, Sweeper
+from sidecar.memory.catalogue import Catalogue
 from sidecar.metrics import Metrics
 from sidecar.store.outbox import Outbox
 from tests.flush.memories import CHAT, DEFINITIONS, SPACE, SUMMED, LiveMemory, counted, talk
@@ -39,14 +41,20 @@ def told() -> Told:
 
 
 def sweeper_of(
-    redis: Redis, notify: Callable[[str, str], None], metrics: Metrics, *, interval_s: float = 60, grace_ms: int = 1_000
+    redis: Redis,
+    notify: Callable[[str, str], None],
+    metrics: Metrics,
+    *,
+    interval_s: float = 60,
+    grace_ms: int = 1_000,
+    definitions: Container[str] = frozenset(DEFINITIONS),
 ) -> Sweeper:
     """Return a sweeper over the definitions of `memories`."""
     return Sweeper(
         outbox=Outbox(redis, SPACE),
         notify=notify,
         space=SPACE,
-        definitions=DEFINITIONS,
+        definitions=definitions,
         metrics=metrics,
         interval_s=interval_s,
         grace_ms=grace_ms,
@@ -110,8 +118,10 @@ async def test_unservable_marks_are_counted_logged_once_and_stay(
     redis_client: Redis, told: Told, metrics: Metrics, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A definition that is gone, or a name that is none, is never handed over, and does not fill the log."""
-    await mark(redis_client, "a", definition="gone")
-    await mark(redis_client, "b", definition="gone")
+    for instance in ("a", "b"):
+        memory = LiveMemory(redis_client, replace(CHAT, id="gone"), instance)
+        await memory.append(talk(1))
+        await mark(redis_client, instance, definition="gone")
     await redis_client.zadd(SPACE.outbox(3), {b"\xff": 1, b"other:chat:i": 1, b"default:chat": 1})
     await mark(redis_client, "i")
     sweeper = sweeper_of(redis_client, told.notify, metrics)
@@ -121,6 +131,68 @@ async def test_unservable_marks_are_counted_logged_once_and_stay(
     assert counted(metrics, "flush_triggers_total", outcome="failed") == 10
     assert capsys.readouterr().out.count("cannot be served") == 4
     assert metrics.outbox_depth == 6
+
+
+async def test_expired_memories_of_unknown_definitions_leave_nothing_behind(
+    redis_client: Redis, told: Told, metrics: Metrics, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The mark of a memory that has expired goes even where nobody knows its definition; a young mark is let be."""
+    await mark(redis_client, "a", definition="gone")
+    await mark(redis_client, "b", definition="gone too")
+    await mark(redis_client, "just now", definition="gone", age_ms=0)
+    await sweeper_of(redis_client, told.notify, metrics).sweep()
+    assert await redis_client.keys("mem:*") == [SPACE.keys("gone", "just now").due.encode()]
+    assert (told.memories, counted(metrics, "flush_triggers_total", outcome="failed")) == ([], 0)
+    assert "cannot be served" not in capsys.readouterr().out
+
+
+async def test_marks_behind_those_that_went_get_their_turn(redis_client: Redis, told: Told, metrics: Metrics) -> None:
+    """The next sweep goes on right behind the marks that stayed, whatever was taken out before them."""
+    due = SPACE.keys("chat", "i").due
+    keys = [SPACE.keys(definition, f"n{number}") for number in range(20_000) for definition in ("gone", "chat")]
+    of_shard = [each for each in keys if each.due == due]
+    gone = [each.name for each in of_shard if ":gone:" in each.name][:10]
+    ours = [each.name for each in of_shard if ":chat:" in each.name][: MARKS_PER_SHARD + 5]
+    assert (len(gone), len(ours)) == (10, MARKS_PER_SHARD + 5)
+    await redis_client.zadd(due, {name: at for at, name in enumerate(gone + ours)})
+    sweeper = sweeper_of(redis_client, told.notify, metrics)
+    await sweeper.sweep()
+    await sweeper.sweep()
+    assert [":".join(("default", *memory)) for memory in told.memories] == ours
+
+
+async def test_a_redis_that_refuses_to_purge_stops_no_sweep(
+    redis_client: Redis, told: Told, metrics: Metrics, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where marks may not be taken out, they stay, that is said once, and all others are handed over."""
+    await mark(redis_client, "a", definition="gone")
+    await mark(redis_client, "i")
+    await redis_client.acl_setuser(
+        "reader", enabled=True, nopass=True, categories=["+@read"], commands=["+time"], keys=["*"]
+    )
+    address = redis_client.connection_pool.connection_kwargs
+    async with Redis(host=address["host"], port=address["port"], username="reader", password="x") as reader:
+        sweeper = sweeper_of(reader, told.notify, metrics)
+        await sweeper.sweep()
+        await sweeper.sweep()
+    await redis_client.acl_deluser("reader")
+    assert told.memories == [("chat", "i")] * 2
+    assert capsys.readouterr().out.count("could not be taken out") == 1
+    assert await redis_client.zcard(SPACE.keys("gone", "a").due) == 1
+
+
+async def test_definitions_are_looked_up_at_each_sweep(redis_client: Redis, told: Told, metrics: Metrics) -> None:
+    """A definition that comes with a reload is served from the next sweep on."""
+    memory = LiveMemory(redis_client, replace(CHAT, id="new"))
+    await memory.append(talk(1))
+    await mark(redis_client, "i", definition="new")
+    catalogue = Catalogue(DEFINITIONS)
+    sweeper = sweeper_of(redis_client, told.notify, metrics, definitions=catalogue)
+    await sweeper.sweep()
+    assert told.memories == []
+    catalogue.replace({"new": memory.definition}, strict=False)
+    await sweeper.sweep()
+    assert told.memories == [("new", "i")]
 
 
 async def test_it_sweeps_at_once_and_again(redis_client: Redis, told: Told, metrics: Metrics) -> None:

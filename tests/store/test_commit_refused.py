@@ -156,6 +156,80 @@ async def test_a_known_drift_is_put_right(store: FlushStore, memory: LiveMemory)
     await memory.assert_totals()
 
 
+async def test_a_locked_memory_is_not_touched(store: FlushStore, memory: LiveMemory) -> None:
+    """While somebody holds the lease the commit is refused, with what is left of it; afterwards it goes through."""
+    ids = await memory.append(talk(20))
+    flush = await (await Flush(store, memory).begin()).stage(set(ids[:10]))
+    await memory.lock(600_000)
+    before = await memory.state()
+    reply = await flush.commit()
+    assert (reply.code, reply.record) == ("locked", None)
+    assert 590_000 < reply.left_ms <= 600_000
+    assert await memory.state() == before
+    await memory.unlock()
+    assert (await flush.commit()).code == "committed"
+    assert await memory.ids() == ids[10:]
+
+
+async def test_a_lease_keeps_out_until_its_very_end(store: FlushStore, memory: LiveMemory) -> None:
+    """Whatever the remaining time, a refused commit says at least 1 ms, and it is refused until the lease is gone."""
+    ids = await memory.append(talk(20))
+    flush = await (await Flush(store, memory).begin()).stage(set(ids[:10]))
+    await memory.lock(30)
+    while (reply := await flush.commit()).code == "locked":
+        assert 1 <= reply.left_ms <= 30
+    assert reply.code == "committed"
+    assert await memory.redis.exists(memory.keys.lock) == 0
+
+
+async def test_a_lease_without_an_end_keeps_out(store: FlushStore, memory: LiveMemory) -> None:
+    """A lock that somebody has set by hand, without a life time, is one too."""
+    ids = await memory.append(talk(20))
+    flush = await (await Flush(store, memory).begin()).stage(set(ids[:10]))
+    await memory.redis.set(memory.keys.lock, "mine")
+    assert await flush.commit() == CommitReply("locked", left_ms=1)
+
+
+async def test_what_is_over_is_not_locked(store: FlushStore, memory: LiveMemory) -> None:
+    """Under a lease too, a repeated commit is told that it is done, and one that came too late that it is."""
+    ids = await memory.append(talk(20))
+    done = await (await Flush(store, memory, "a").begin()).stage(set(ids[:2]))
+    await done.commit()
+    late = await (await Flush(store, memory, "b").begin()).stage(set(ids[2:4]))
+    await memory.lock()
+    assert (await done.commit()).code == "done"
+    await memory.lose_lease()
+    await Flush(store, memory, "c").begin()
+    assert (await late.commit()).code == "stale-fence"
+    await memory.unlock()
+    await memory.clear()
+    await memory.append(talk(1))
+    await memory.lock()
+    assert (await late.commit()).code == "stale-epoch"
+
+
+@pytest.mark.parametrize("at", [0, 4, 9, 12, 14, 19])
+async def test_a_message_that_was_pinned_since_the_plan_stays(store: FlushStore, memory: LiveMemory, at: int) -> None:
+    """A pin set between plan and commit holds: a plan that removes the message is void as a whole."""
+    ids = await memory.append(talk(20))
+    gone = {*ids[:10], *ids[12:15], ids[19]}
+    flush = await (await Flush(store, memory).begin()).stage(gone)
+    await memory.pin(ids[at])
+    before = await memory.state()
+    assert await flush.commit() == CommitReply("stale-plan")
+    assert await memory.state() == before
+
+
+async def test_other_pins_do_not_disturb(store: FlushStore, memory: LiveMemory) -> None:
+    """Messages of the same milliseconds that the plan leaves may be pinned meanwhile, and instructions be there."""
+    ids = await memory.append([("system", "be kind", 10), *talk(18), ("developer", "be brief", 10)])
+    gone = {*ids[1:10], *ids[12:15], ids[18]}
+    flush = await (await Flush(store, memory).begin()).stage(gone)
+    await memory.pin(*(set(ids) - gone))
+    assert (await flush.commit()).code == "committed"
+    assert await memory.ids() == [id_ for id_ in ids if id_ not in gone]
+
+
 async def test_a_foreign_type_stops_the_commit_before_it_begins(store: FlushStore, memory: LiveMemory) -> None:
     """An outbox that is no sorted set makes the commit fail as a whole, not halfway."""
     ids = await memory.append(talk(20))

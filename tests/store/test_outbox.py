@@ -1,4 +1,4 @@
-"""Reading the outbox of all shards."""
+"""The outbox of all shards: reading it, and taking out the marks of memories that are gone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sidecar.dev.ports import free_port
 from sidecar.errors import Unavailable
 from sidecar.memory.keys import SHARDS, KeySpace
 from sidecar.store.outbox import Mark, Outbox
-from tests.flush.memories import SPACE
+from tests.flush.memories import SPACE, LiveMemory, talk
 
 FROM_THE_START = [0] * SHARDS
 
@@ -70,6 +70,31 @@ async def test_is_marked(redis_client: Redis) -> None:
     assert not await outbox.is_marked("chat", "other")
 
 
+async def test_purge_takes_out_the_marks_of_what_is_gone(redis_client: Redis) -> None:
+    """Marks of memories that have expired go, in every shard; those of memories that are there stay, and all others."""
+    memories = [LiveMemory(redis_client, instance=f"i{number}: %") for number in range(300)]
+    for memory in memories:
+        await memory.mark()
+    there = memories[::30]
+    for memory in there:
+        await memory.append(talk(1))
+    untouched = LiveMemory(redis_client, instance="not asked for")
+    await untouched.mark()
+    gone = await Outbox(redis_client, SPACE).purge(memory.keys.name for memory in memories)
+    assert gone == {memory.keys.name for memory in memories} - {memory.keys.name for memory in there}
+    view = await Outbox(redis_client, SPACE).look(FROM_THE_START, 100)
+    assert {mark.name for page in view.pages for mark in page} == {m.keys.name for m in [*there, untouched]}
+
+
+async def test_purge_of_what_has_no_mark(redis_client: Redis) -> None:
+    """A mark that somebody else took out first is not reported, and no names are no call."""
+    outbox = Outbox(redis_client, SPACE)
+    assert await outbox.purge([SPACE.keys("chat", "i").name]) == frozenset()
+    assert await outbox.purge([]) == frozenset()
+    with pytest.raises(ValueError, match="another project"):
+        await outbox.purge(["other:chat:i"])
+
+
 async def test_an_odd_member_is_shown_not_raised(redis_client: Redis) -> None:
     """A member that is no UTF-8 does not stop the look."""
     await redis_client.zadd(SPACE.outbox(7), {b"\xff": 1})
@@ -85,3 +110,5 @@ async def test_a_redis_that_is_away_is_unavailable() -> None:
             await outbox.look(FROM_THE_START, 16)
         with pytest.raises(Unavailable):
             await outbox.is_marked("chat", "i")
+        with pytest.raises(Unavailable):
+            await outbox.purge([SPACE.keys("chat", "i").name])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sidecar.errors import TemplateProblem
-from sidecar.templates.filters import FILTERS, MAX_CHARACTERS, join, replace, text, trunc
+from sidecar.templates.filters import FILTERS, MAX_CHARACTERS, default, join, lower, replace, text, trunc, upper
 from sidecar.templates.lookup import Found, Missing
 
 
@@ -21,6 +21,29 @@ def test_bounds_are_checked_before_a_text_is_made() -> None:
         replace("a" * 4_000, "a", "b" * MAX_CHARACTERS)
     with pytest.raises(TemplateProblem, match="characters"):
         join(many, "-" * 100)
+    with pytest.raises(TemplateProblem, match="a text of 8192 characters"):
+        lower("İ" * MAX_CHARACTERS)
+    with pytest.raises(TemplateProblem, match="a text of 8192 characters"):
+        upper("ß" * MAX_CHARACTERS)
+
+
+def test_bounds_are_exact() -> None:
+    """A text of the greatest length is made, with one character more it is not."""
+    assert join(Found([""] * (MAX_CHARACTERS + 1), "l"), "-") == "-" * MAX_CHARACTERS
+    assert join(Found([], "l"), "-" * MAX_CHARACTERS) == ""
+    assert len(replace("ab", "b", "c" * (MAX_CHARACTERS - 1))) == MAX_CHARACTERS
+    with pytest.raises(TemplateProblem, match="a text of 4097 characters"):
+        join(Found([""] * (MAX_CHARACTERS + 2), "l"), "-")
+    with pytest.raises(TemplateProblem, match="a text of 4097 characters"):
+        replace("ab", "b", "c" * MAX_CHARACTERS)
+
+
+@pytest.mark.parametrize("value", [Missing("a"), Found(None, "a"), Found("", "a"), None, ""])
+def test_default(value: object) -> None:
+    """What is missing, null or empty has a default; zero and false stand for themselves."""
+    assert default(value, "x") == "x"
+    for present in (0, False, Found(0, "a"), Found(False, "a"), Found([], "a")):
+        assert default(present, "x") is present
 
 
 @pytest.mark.parametrize("value", [Missing("a"), Found(None, "a"), Found([1], "a")])

@@ -18,7 +18,7 @@ from temporalio.client import Client
 
 from sidecar.dev.ports import free_port
 from sidecar.dev.servers import TemporalServer
-from sidecar.errors import FlushRefused, Unavailable
+from sidecar.errors import FlushLocked, FlushRefused, Unavailable
 from sidecar.flush.ticket import Begun, PlanFacts
 from sidecar.memory.ports import FlushOrder, FlushOutcome
 from sidecar.metrics import Metrics
@@ -47,6 +47,7 @@ SCENARIOS: dict[str, Callable[[], ScriptedSteps]] = {
     "joined": lambda: ScriptedSteps(begin=[JOINED, JOINED]),
     "tried-again": lambda: ScriptedSteps(plan=[Unavailable("refused")]),
     "refused-once": lambda: ScriptedSteps(commit=[REFUSED]),
+    "locked-commit": lambda: ScriptedSteps(commit=[FlushLocked(50)] * 2),
     "failed": lambda: ScriptedSteps(plan=[REFUSED] * (MAX_RESTARTS + 1)),
     CANCELLED: lambda: ScriptedSteps(begin=[JOINED] * 3),
 }

@@ -12,15 +12,16 @@ from typing import Any, TypeVar
 import pytest
 from temporalio.api.failure.v1 import Failure
 from temporalio.converter import DataConverter
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.testing import ActivityEnvironment
 
-from sidecar.errors import FlushRefused, RedisRefused, Unavailable, Uncertain, UnknownMemory
+from sidecar.errors import FlushLocked, FlushRefused, RedisRefused, Unavailable, Uncertain, UnknownMemory
 from sidecar.flush.ticket import Begun
 from sidecar.memory.ports import FlushOutcome
 from sidecar.metrics import Metrics
-from sidecar.temporal.activities import BEATS_PER_TIMEOUT, FlushActivities
+from sidecar.temporal.activities import BEATS_PER_TIMEOUT, LEAST_LOCK_PAUSE_MS, MOST_LOCK_PAUSE_MS, FlushActivities
 from sidecar.temporal.messages import BeginRequest, FailRequest, FlushRequest, StepTicket
+from sidecar.temporal.workflow import STORE_RETRY
 from tests.flush.memories import counted
 from tests.support.waiting import eventually
 from tests.temporal.scripted import ScriptedSteps, done, ticket
@@ -46,8 +47,9 @@ class Environment:
         assert details == ()
         self.beats += 1
 
-    async def run(self, activity: Callable[..., Awaitable[T]], argument: Any) -> T:
+    async def run(self, activity: Callable[..., Awaitable[T]], argument: Any, *, attempt: int = 1) -> T:
         """Run one activity."""
+        self._temporal.info = replace(self._temporal.info, attempt=attempt)
         return await self._temporal.run(activity, argument)
 
 
@@ -76,6 +78,7 @@ def never() -> Awaitable[None]:
         (Uncertain("timeout"), "Uncertain", False, "whether it was executed is not known"),
         (RedisRefused(f"ERR unknown command 'X', with args: {SECRET}"), "RedisRefused", False, "Redis answered ERR"),
         (ValueError(SECRET), "ValueError", False, "see the log of the worker"),
+        (FlushLocked(700), "FlushLocked", False, "somebody holds the lock of the memory for 700 ms more"),
     ],
 )
 async def test_errors(environment: Environment, error: Exception, kind: str, final: bool, text: str) -> None:
@@ -154,6 +157,56 @@ async def test_a_commit_does_not_renew(environment: Environment) -> None:
     steps = ScriptedSteps(commit=[slow])
     assert (await environment.run(activities(steps).commit, STEP)).status == "done"
     assert steps.calls == ["commit"]
+
+
+@pytest.mark.parametrize(
+    ("left_ms", "attempt", "pause_ms"),
+    [
+        (1, 1, LEAST_LOCK_PAUSE_MS),
+        (1, 3, 4 * LEAST_LOCK_PAUSE_MS),
+        (1_500, 1, 1_500),
+        (1_500, 4, 8 * LEAST_LOCK_PAUSE_MS),
+        (600_000, 1, MOST_LOCK_PAUSE_MS),
+        (1, 12, MOST_LOCK_PAUSE_MS),
+    ],
+)
+async def test_a_locked_memory_says_when_to_come_back(
+    environment: Environment, left_ms: int, attempt: int, pause_ms: int
+) -> None:
+    """A commit is tried again when the lease may be over, ever more rarely, and at the latest after five seconds."""
+    steps = ScriptedSteps(commit=[FlushLocked(left_ms)])
+    with pytest.raises(ApplicationError) as failure:
+        await environment.run(activities(steps).commit, STEP, attempt=attempt)
+    assert failure.value.next_retry_delay == timedelta(milliseconds=pause_ms)
+    assert failure.value.category == ApplicationErrorCategory.BENIGN
+
+
+async def test_the_tries_of_a_locked_commit_last() -> None:
+    """However short the leases are that keep a commit out, its tries outlast half a minute of them."""
+    assert STORE_RETRY.maximum_attempts == 12
+    pauses = [min(LEAST_LOCK_PAUSE_MS * 2**tried, MOST_LOCK_PAUSE_MS) for tried in range(11)]
+    assert 36_000 < sum(pauses) < 37_000
+
+
+async def test_a_locked_commit_keeps_its_right(environment: Environment) -> None:
+    """The lease of the flush is renewed before the pause; one that was lost meanwhile ends the flush."""
+    steps = ScriptedSteps(commit=[FlushLocked(70)] * 2, renew=[None, FlushRefused("stale-fence")])
+    kinds = []
+    for _ in range(2):
+        with pytest.raises(ApplicationError) as failure:
+            await environment.run(activities(steps).commit, STEP)
+        kinds.append(failure.value.type)
+    assert steps.calls == ["commit", "renew"] * 2
+    assert kinds == ["FlushLocked", "FlushRefused"]
+
+
+async def test_begin_passes_the_order_on(environment: Environment) -> None:
+    """Strategy and target of an order arrive at the steps; a request of an earlier version has none."""
+    steps = ScriptedSteps()
+    begin = activities(steps).begin
+    await environment.run(begin, BeginRequest(FlushRequest("chat", "i", strategy="fifo", target_tokens=300), "r"))
+    await environment.run(begin, BeginRequest(REQUEST, "r"))
+    assert steps.ways == [("fifo", 300), ("", None)]
 
 
 @pytest.mark.parametrize("name", ["plan", "summarise", "commit"])

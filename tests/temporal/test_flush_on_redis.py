@@ -167,6 +167,72 @@ async def test_appends_while_it_runs(
     await memory.assert_totals()
 
 
+@pytest.mark.parametrize("order_of", [{}, {"strategy": "fifo"}, {"target_tokens": 200}])
+async def test_as_ordered(
+    engine: TemporalEngine,
+    start_worker: StartWorker,
+    steps: FlushSteps,
+    memory: LiveMemory,
+    order_of: dict[str, Any],
+) -> None:
+    """Strategy and target of an order travel through Temporal to the plan."""
+    await memory.append(talk(20))
+    start_worker(steps)
+    outcome = await (await engine.start(FlushOrder(*memory.address, **order_of))).outcome()
+    expected = {"": ("hybrid_summary", 8), "strategy": ("fifo", 10), "target_tokens": ("hybrid_summary", 2)}
+    assert (outcome.strategy, outcome.messages) == expected["".join(order_of)]
+    await memory.assert_totals()
+
+
+async def test_locked_by_an_agent(
+    engine: TemporalEngine, start_worker: StartWorker, steps: FlushSteps, memory: LiveMemory, client: Client
+) -> None:
+    """A run waits for the end of an agent's turn, in which its messages stay, and then finishes with one summary."""
+    before = await memory.append(talk(20))
+    await memory.lock()
+    start_worker(steps)
+    handle = await engine.start(order(memory))
+    run = client.get_workflow_handle(handle.workflow_id, run_id=handle.run_id)
+
+    async def refused() -> bool:
+        pending = (await run.describe()).raw_description.pending_activities
+        return any(step.last_failure.application_failure_info.type == "FlushLocked" for step in pending)
+
+    locked: bool = await eventually(refused, why="the commit was not kept out")
+    assert locked
+    assert await memory.ids() == before
+    await memory.unlock()
+    await assert_flushed_once(memory, await handle.outcome(), before)
+
+
+@pytest.mark.parametrize("hand", ["delete", "write"])
+async def test_messages_that_go_while_it_runs(
+    engine: TemporalEngine,
+    start_worker: StartWorker,
+    steps: FlushSteps,
+    memory: LiveMemory,
+    summariser: TurnedSummariser,
+    hand: str,
+) -> None:
+    """When messages are deleted or replaced under a run, it begins anew, on what is there then."""
+    before = await memory.append(talk(20))
+    left: list[str] = []
+
+    async def take_away(*_: object) -> str:
+        if hand == "delete":
+            await memory.delete(before[3])
+        else:
+            await memory.write(talk(19, content="another"))
+        left.extend(await memory.ids())
+        return "of what is gone"
+
+    summariser.next = take_away
+    start_worker(steps)
+    outcome = await (await engine.start(order(memory))).outcome()
+    assert len(summariser.calls) == 2
+    await assert_flushed_once(memory, outcome, left)
+
+
 async def test_cancelled_while_it_runs(
     engine: TemporalEngine,
     start_worker: StartWorker,

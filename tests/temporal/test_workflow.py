@@ -12,7 +12,7 @@ from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, TimeoutError, TimeoutType
 from temporalio.testing import WorkflowEnvironment
 
-from sidecar.errors import FlushRefused, Unavailable, UnknownMemory
+from sidecar.errors import FlushLocked, FlushRefused, Unavailable, UnknownMemory
 from sidecar.flush.ticket import Begun, PlanFacts
 from sidecar.memory.ports import FlushOrder, FlushOutcome
 from sidecar.temporal.messages import WORKFLOW, FlushRequest, FlushResult
@@ -219,6 +219,40 @@ async def test_the_tries_are_bounded(
     assert failure.value.cause.type == "Unavailable"
     assert failure.value.cause.message.startswith("commit_flush: Unavailable: Redis cannot be reached")
     assert steps.calls == ["begin", "plan", "summarise", *["commit"] * attempts, *["fail"] * 3]
+
+
+async def test_a_locked_commit_is_tried_again(engine: TemporalEngine, start_worker: StartWorker, instance: str) -> None:
+    """While an agent holds the memory's lock only the commit is repeated, in the same run; nothing is made anew."""
+    steps = ScriptedSteps(commit=[FlushLocked(20)] * 2)
+    start_worker(steps)
+    outcome, handle = await run(engine, instance)
+    assert outcome == done(handle.run_id)
+    assert steps.calls == [*FLUSH, "renew", "commit", "renew", "commit"]
+
+
+async def test_a_lock_that_does_not_end(
+    fast_clock: WorkflowEnvironment, start_worker: StartWorker, task_queue: str, instance: str
+) -> None:
+    """A memory that stays locked fails the run with that reason, which is recorded: the mark brings the next one."""
+    attempts = STORE_RETRY.maximum_attempts
+    steps = ScriptedSteps(commit=[FlushLocked(600_000)] * attempts)
+    start_worker(steps, address=fast_clock.client.service_client.config.target_host)
+    with pytest.raises(WorkflowFailureError) as failure:
+        await run_fast(fast_clock, task_queue, instance)
+    assert isinstance(failure.value.cause, ApplicationError)
+    assert failure.value.cause.type == "FlushLocked"
+    assert failure.value.cause.message.startswith("commit_flush: FlushLocked: somebody holds the lock of the memory")
+    assert steps.calls == ["begin", "plan", "summarise", *["commit", "renew"] * attempts, "fail"]
+    assert steps.errors == [failure.value.cause.message]
+
+
+async def test_strategy_and_target(engine: TemporalEngine, start_worker: StartWorker, instance: str) -> None:
+    """An order's strategy holds for all rounds of its run; its target, like its force, for the first one."""
+    steps = ScriptedSteps(commit=[done(again=True)])
+    start_worker(steps)
+    await (await engine.start(FlushOrder("chat", instance, True, "fifo", 300))).outcome()
+    assert steps.ways == [("fifo", 300), ("fifo", None)]
+    assert [force for _, force in steps.orders] == [True, False]
 
 
 async def test_cancelled_in_the_ui(

@@ -7,11 +7,13 @@
 --       4 token threshold, -1 for none
 --       5 message threshold, -1 for none
 --       6 name of the memory, its member in the outbox
+--       7 tokens that this flush is to get down to, -1 for none: above them it is due, whatever the thresholds are
 -- Returns an array whose first element is one of
 --   'begun'    epoch, fence, generation, last id, messages, tokens, summary tokens, now in ms
 --   'done'     the record of the last flush (see RECORD): this run has ended before; its begin came twice
 --   'joined'   the run id of another run that holds an unexpired lease
---   'not-due'  messages, tokens: not above a threshold, the mark was taken out of the outbox
+--   'not-due'  messages, tokens: not above a threshold, the mark was taken out of the outbox; or not above the
+--              target, and the mark stays if a threshold is passed
 --   'empty'    there is no memory, or nothing in it; the mark was taken out of the outbox
 --
 -- Atomic because the snapshot (epoch, last id, totals) must be of one moment, because two runs that begin at
@@ -26,10 +28,9 @@ local RECORD = {'last_run', 'last_status', 'last_strategy', 'last_error', 'last_
 
 local meta, log, due = KEYS[1], KEYS[2], KEYS[3]
 local run, lease_ms, force, name = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1', ARGV[6]
-local threshold_tokens, threshold_messages = tonumber(ARGV[4]), tonumber(ARGV[5])
+local threshold_tokens, threshold_messages, target = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[7])
 
-local state = redis.call('HMGET', meta, 'epoch', 'messages', 'tokens', 'summary_tokens', 'generation',
-'fence',
+local state = redis.call('HMGET', meta, 'epoch', 'messages', 'tokens', 'summary_tokens', 'generation', 'fence',
   'flush_run', 'flush_until', 'last_run')
 local epoch, holder, held_until, last_run = state[1], state[7], tonumber(state[8] or 0), state[9]
 local messages, tokens = tonumber(state[2] or 0), tonumber(state[3] or 0)
@@ -54,8 +55,10 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if holder and holder ~= run and held_until > now then
   return {'joined', holder}
 end
-if not force and not over then
-  redis.call('ZREM', due, name)
+local wanted = over
+if target >= 0 then wanted = tokens + summary_tokens > target end
+if not force and not wanted then
+  if not over then redis.call('ZREM', due, name) end
   return {'not-due', messages, tokens}
 end
 

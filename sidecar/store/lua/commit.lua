@@ -11,9 +11,10 @@
 --   'committed'    again (1 or 0), the record of this flush (see RECORD)
 --   'done'         the same, of this run's earlier commit: nothing was changed now
 --   'stale-epoch'  the memory is gone, or cleared since the begin
---   'stale-fence'  a later flush has begun, or this one was given up
+--   'stale-fence'  a later flush has begun, this one was given up, or messages went by another hand
 --   'lost-plan'    the staged plan, or the summary that it asks for, has expired
---   'stale-plan'   the log is not what the plan was made from: somebody has edited the stream itself
+--   'stale-plan'   the log is not what the plan was made from: a planned message was pinned since, or somebody
+--                  has edited the stream itself
 --   'locked'       ms left: somebody holds the lease on the memory, and what he reads must stay
 -- With the last five nothing was changed.
 --
@@ -26,8 +27,9 @@
 -- planned. It could hold less only if somebody removed entries by hand, past the fence. That shows in the
 -- length of the stream (XLEN is O(1)): it must be the stored total, corrected by what the plan already found
 -- to be wrong with it. (Who removes one and adds another by hand passes this check; then the messages that are
--- there are counted, and the next plan finds the tokens to be wrong.) Everything is read and checked before
--- the first write, so that no error leaves half a commit.
+-- there are counted, and the next plan finds the tokens to be wrong.) A plan holds no kept message, so one that
+-- lies in a planned range was pinned since; it stays, and with it the plan is void. Everything is read and
+-- checked before the first write, so that no error leaves half a commit.
 
 local RECORD = {'last_run', 'last_status', 'last_strategy', 'last_error', 'last_removed', 'last_freed',
   'last_duration', 'last_summary_tokens', 'messages', 'tokens'}
@@ -56,6 +58,25 @@ local function over(messages, tokens)
     or (threshold_messages >= 0 and messages > threshold_messages)
 end
 
+-- Ids of kept messages from the millisecond of one id to that of another, both included.
+local function kept_between(first, last)
+  return redis.call('ZRANGEBYSCORE', keep, string.match(first, '^%d+'), string.match(last, '^%d+'))
+end
+
+-- Whether an id lies in one of the ranges, which are in order: only the last that begins at or before it can hold it.
+local function in_range(ranges, id)
+  local low, high = 1, #ranges
+  while low < high do
+    local middle = math.ceil((low + high) / 2)
+    if earlier(id, ranges[middle].first) then
+      high = middle - 1
+    else
+      low = middle
+    end
+  end
+  return not earlier(id, ranges[low].first) and not earlier(ranges[low].last, id)
+end
+
 local function answer(code, again)
   return {code, again and 1 or 0, unpack(redis.call('HMGET', meta, unpack(RECORD)))}
 end
@@ -77,8 +98,8 @@ if state[2] ~= fence or state[3] ~= run then
 end
 
 local lease_ms = redis.call('PTTL', KEYS[6])
-if lease_ms > 0 then
-  return {'locked', lease_ms}
+if lease_ms ~= -2 then -- it is there; 0 is its last half millisecond
+  return {'locked', math.max(1, lease_ms)}
 end
 
 local staged = redis.call('HMGET', work, 'run', 'plan', 'summary', 'summary_tokens')
@@ -100,6 +121,9 @@ if ranges[1] and not ranges[1].ids then
   if #oldest == 0 or oldest[1][1] ~= ranges[1].first then
     return {'stale-plan'}
   end
+end
+for _, id in ipairs(ranges[1] and kept_between(ranges[1].first, ranges[#ranges].last) or {}) do
+  if in_range(ranges, id) then return {'stale-plan'} end
 end
 
 local time = redis.call('TIME')

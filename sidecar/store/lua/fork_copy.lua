@@ -11,7 +11,7 @@
 
 local source, source_meta, source_keep = KEYS[1], KEYS[2], KEYS[3]
 local log, meta, keep = KEYS[4], KEYS[5], KEYS[6]
-local most, most_bytes, kept_ms = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local most, most_bytes, kept_ms = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local STEP = 50
 
 local sums = redis.call('HMGET', meta, 'until', 'last', 'messages', 'tokens', 'kept_messages', 'kept_tokens')
@@ -22,6 +22,7 @@ if not until_id then
   if not state[1] then return -1 end
   local newest = redis.call('XREVRANGE', source, ARGV[1] == '' and '+' or ARGV[1], '-', 'COUNT', 1)[1]
   if not newest and not state[4] then return -1 end
+  redis.call('ZCARD', source_keep) -- a key of another type fails here, before the first write
   until_id = newest and newest[1] or '0-0'
   redis.call('HSET', meta, 'until', until_id, 'source_epoch', state[1], 'source_fence', state[2] or '',
     'source_run', state[9] or '', 'encoding', state[3])
@@ -37,12 +38,13 @@ while not done and copied < most and bytes < most_bytes do
   local page = redis.call('XRANGE', source, last and ('(' .. last) or '-', until_id, 'COUNT', STEP)
   for _, entry in ipairs(page) do
     local id, pairs_ = entry[1], entry[2]
+    local weight = tonumber(pairs_[6]) or 0 -- an entry that somebody made by hand is copied as it is
     redis.call('XADD', log, id, unpack(pairs_))
     for _, value in ipairs(pairs_) do bytes = bytes + #value end
-    messages, tokens, last = messages + 1, tokens + tonumber(pairs_[6]), id
+    messages, tokens, last = messages + 1, tokens + weight, id
     if redis.call('ZSCORE', source_keep, id) then
       redis.call('ZADD', keep, string.match(id, '^%d+'), id)
-      kept_messages, kept_tokens = kept_messages + 1, kept_tokens + tonumber(pairs_[6])
+      kept_messages, kept_tokens = kept_messages + 1, kept_tokens + weight
     end
   end
   copied = copied + #page
@@ -52,5 +54,7 @@ end
 redis.call('HSET', meta, 'messages', messages, 'tokens', tokens, 'kept_messages', kept_messages,
   'kept_tokens', kept_tokens)
 if last then redis.call('HSET', meta, 'last', last) end
-for at = 4, 6 do redis.call('PEXPIRE', KEYS[at], kept_ms) end
+local clock = redis.call('TIME')
+local ends = clock[1] * 1000 + math.floor(clock[2] / 1000) + kept_ms
+for at = 4, 6 do redis.call('PEXPIREAT', KEYS[at], ends) end -- one moment for all: sums without entries would be wrong
 return done and 1 or 0
