@@ -1,13 +1,13 @@
 """The built-in sets of patterns, and how a pattern of a user's own is compiled.
 
-An expression finds candidates in linear time (RE2), a check confirms them. A false alarm costs a word of a talk, a miss
-a secret: so secrets of vendors are found by their own prefixes only, and telephone numbers only where they are
-written as such.
+An expression finds candidates in linear time (RE2), `checks` finds the thing itself in them. A false alarm costs a word
+of a talk, a miss a secret: so secrets of vendors are found by their own prefixes only, and telephone numbers only
+where they are written as such.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import re2
 
 from sidecar.privacy import checks
+from sidecar.privacy.checks import Find
 
 MAX_PATTERN_BYTES = 4_096
 """Longest expression of a user's own; one of 4 kB is a list of words that belongs into several."""
@@ -29,20 +30,21 @@ class Pattern(NamedTuple):
     Args:
         kind: the name of its set.
         regex: compiled; where it has a group, that is what is taken out.
-        check: confirms a candidate.
+        find: tells where in a candidate it is, if anywhere.
     """
 
     kind: str
     regex: Any
-    check: Callable[[str], bool] = checks.anything
+    find: Find = checks.all_of_it
 
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _EMAIL = rf"(?i)\b[a-z0-9](?:[a-z0-9._%+'-]{{0,62}}[a-z0-9_+-])?@(?:{_LABEL}\.){{1,8}}[a-z]{{2,24}}\b"
 
-_CARD = r"\b\d(?:[ -]?\d){12,18}\b"
+# Without an upper bound, these two: other digits or capitals may stand beside the number (see `checks.words_of`).
+_CARD = r"\b\d(?:[ -]?\d){12,}\b"
 
-_IBAN = r"\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){11,30}\b"
+_IBAN = r"\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){11,}\b"
 
 _IPV4 = r"\b(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)\b"
 _IPV6 = r"(?i)(?:^|[^0-9a-z:.])((?:[0-9a-f]{0,4}:){2,7}(?:[0-9a-f]{1,4}|(?:\d{1,3}\.){3}\d{1,3})?)"
@@ -87,14 +89,16 @@ _NAMED_SECRETS = (
 _SECRETS = ("|".join(f"(?:{regex})" for regex in _TOKENS), *_NAMED_SECRETS)
 """The first is one expression of all that need no group: one pass over the text instead of twenty."""
 
-_SOURCES: Mapping[str, tuple[tuple[str, Callable[[str], bool]], ...]] = MappingProxyType(
+_PHONE = checks.words_of(checks.is_phone, most=checks.PHONE_DIGITS, anywhere=False)
+
+_SOURCES: Mapping[str, tuple[tuple[str, Find], ...]] = MappingProxyType(
     {
-        "secrets": tuple((regex, checks.anything) for regex in _SECRETS),
-        "email": ((_EMAIL, checks.anything),),
-        "iban": ((_IBAN, checks.is_iban),),
-        "card": ((_CARD, checks.is_card),),
-        "ip": ((_IPV4, checks.is_ip), (_IPV6, checks.is_ip)),
-        "phone": tuple((regex, checks.is_phone) for regex in _PHONES),
+        "secrets": tuple((regex, checks.all_of_it) for regex in _SECRETS),
+        "email": ((_EMAIL, checks.all_of_it),),
+        "iban": ((_IBAN, checks.words_of(checks.is_iban, most=checks.IBAN_CHARACTERS)),),
+        "card": ((_CARD, checks.words_of(checks.is_card, most=checks.CARD_DIGITS)),),
+        "ip": ((_IPV4, checks.whole(checks.is_ip)), (_IPV6, checks.whole(checks.is_ip))),
+        "phone": tuple((regex, _PHONE) for regex in _PHONES),
     }
 )
 
@@ -109,7 +113,7 @@ def builtin(name: str) -> tuple[Pattern, ...]:
     Raises:
         KeyError: there is none of this name.
     """
-    return tuple(Pattern(name, re2.compile(regex, _options()), check) for regex, check in _SOURCES[name])
+    return tuple(Pattern(name, re2.compile(regex, _options()), find) for regex, find in _SOURCES[name])
 
 
 def compile_pattern(name: str, regex: str) -> Pattern:

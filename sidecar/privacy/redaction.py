@@ -135,8 +135,8 @@ class Redactor:
         for pattern, instead in self._patterns:
             for match in pattern.regex.finditer(text):
                 start, end = match.span(1) if pattern.regex.groups and match.start(1) >= 0 else match.span()
-                if start < end and pattern.check(text[start:end]):
-                    spans.append(_Span(start, end, pattern.kind, instead))
+                for first, last in pattern.find(text[start:end]):
+                    spans.append(_Span(start + first, start + last, pattern.kind, instead))
         return _replaced(text, spans, found) if spans else text
 
 

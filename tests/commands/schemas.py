@@ -16,7 +16,7 @@ class Misfit(AssertionError):
 def check(value: Any, kind: Any, where: str = "it") -> None:
     """Raise `Misfit` where a value is not of a type made of TypedDicts, unions, literals and lists."""
     origin, arguments = get_origin(kind), get_args(kind)
-    if kind is Any or kind is object:
+    if kind is object or kind == Any:
         return
     if origin in (Required, NotRequired) or (origin is not None and origin.__name__ == "Annotated"):
         check(value, arguments[0], where)
@@ -43,7 +43,8 @@ def _fields(value: Any, kind: Any, where: str) -> None:
     hints = get_type_hints(kind, include_extras=True)
     for name, hint in hints.items():
         # Not `__required_keys__`, which does not see through annotations that are strings.
-        needed = get_origin(hint) is Required or (kind.__total__ and get_origin(hint) is not NotRequired)
+        origin: Any = get_origin(hint)
+        needed = origin is Required or (kind.__total__ and origin is not NotRequired)
         _agree(name in value or not needed, f"{where}.{name} is missing", value, kind)
     for name, item in value.items():
         _agree(name in hints, f"{where}.{name} is not known", value, kind)

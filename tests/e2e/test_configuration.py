@@ -31,8 +31,7 @@ async def test_definitions_and_names(
         "max_tokens": 9_000,
         "max_messages": 50,
         "ttl": "2h",
-        "image_tokens": 111,
-        "audio_tokens": 222,
+        "media": {"image_tokens": 111, "audio_tokens": 222},
     }
     definitions = tmp_path / "definitions.yaml"
     definitions.write_text(json.dumps({"strict": True, "definitions": [definition]}))

@@ -126,8 +126,24 @@ def _memory_command(random: Random) -> list[bytes]:
         lambda: [b"MEMCOUNT", payload(random), payload(random)],
         lambda: [b"MEMHEALTH"],
         lambda: [b"MEMFLUSH", key],
+        lambda: [b"MEMFLUSH", key, b"DRYRUN"],
         lambda: [b"MEMINFO", payload(random)],
         lambda: [b"MEMREAD"],
+        lambda: [b"MEMAPPEND", key, b"IDEMPOTENT", random.choice((b"t1", b"t2")), b"user", payload(random)],
+        lambda: [b"MEMAPPEND", key, b"META", random.choice(_JSONS), b"user", payload(random)],
+        lambda: [b"MEMAPPEND", random.choice(_TEMPLATES), b"CONTEXT", random.choice(_CONTEXTS), b"user", b"a"],
+        lambda: [b"MEMWRITE", key, b"user", payload(random)],
+        lambda: [b"MEMDEL", key, random.choice(_IDS), b"PAIRS"],
+        lambda: [b"MEMPIN", key, random.choice(_IDS)],
+        lambda: [b"MEMUNPIN", key, random.choice(_IDS)],
+        lambda: [b"MEMFORK", key, random.choice(_MEMORIES), *random.choice(([], [b"AT", random.choice(_IDS)]))],
+        lambda: [b"MEMLIST", *random.choice(([], [b"0", b"MATCH", b"def*"], [b"DUE"], [payload(random)]))],
+        # Short, so that what another stream appends waits for no longer than a read of its replies does.
+        lambda: [b"MEMLOCK", key, random.choice((b"1", b"20", b"-1", b"x")), b"WAIT", b"5"],
+        lambda: [b"MEMUNLOCK", key, payload(random)],
+        lambda: [b"MEMCONTEXT", random.choice(_CONTEXTS)],
+        lambda: [b"MEMCONTEXT"],
+        lambda: [b"MEMDEFS", *random.choice(([], [b"default"], [payload(random)]))],
     )
     return random.choice(makers)()
 
@@ -149,6 +165,21 @@ _PAYLOAD_PIECES = (
     b"\0",
 )
 
+_IDS = (b"0-1", b"1732312345678-0", b"18446744073709551615-1", b"-", b"x", b"")
+_TEMPLATES = (
+    b"default:{{ user.id }}",
+    b"{{ .session.id }}",
+    b"default:{{ nothing }}",
+    b"default:{{",
+    b"{{ a.b.c | trunc(3) }}",
+)
+_CONTEXTS = (
+    b'{"user":{"id":"u"},"session":{"id":"s"},"a":{"b":{"c":"abcdef"}}}',
+    b'{"user":{"id":"canary\\r\\n"}}',
+    b"[]",
+    b"{",
+    b"CLEAR",
+)
 _JSONS = (
     b'{"role":"user","content":"a"}',
     b'{"role":"assistant","content":null,"tool_calls":[{"id":"1"}]}',
@@ -169,6 +200,10 @@ _READ_OPTIONS: tuple[list[bytes], ...] = (
     [b"TOKENS", b"99999999999999999999"],
     [b"COUNT", b"-1"],
     [b"SINCE", b"0-0"],
+    [b"SINCE", b"$", b"BLOCK", b"5"],
+    [b"BEFORE", b"9-9", b"ROLE", b"user", b"tool"],
+    [b"TOKENS", b"9", b"RESERVE", b"3", b"OVERSIZE", b"TRUNCATE"],
+    [b"FORMAT", b"ANTHROPIC", b"NOSUMMARY", b"PEEK"],
 )
 _STATE_CHANGES: tuple[list[bytes], ...] = (
     [b"MULTI"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -107,8 +108,12 @@ class TestBlock:
         bench = Bench(found(), found(), found(), found(SPOKEN))
         request = ReadRequest(memory("k"), since="$", block_ms=60_000)
         answer = asyncio.ensure_future(bench.ask(request))
+
+        def has_looked(times: int) -> bool:
+            return len(bench.store.calls) == times
+
         for looks in (2, 3):
-            await eventually(lambda looks=looks: len(bench.store.calls) == looks, why="it did not look")
+            await eventually(partial(has_looked, looks), why="it did not look")
             bench.others.news.set()
         assert (await answer).messages == [SPOKEN]
         assert request.since == "9-0"  # "from now on" is one moment, however often it looks

@@ -11,9 +11,9 @@ from sidecar.privacy.checks import is_card, is_iban, is_ip, is_phone
 
 @given(st.text("0123456789", min_size=12, max_size=18).filter(lambda digits: len(set(digits)) > 1))
 def test_luhn(digits: str) -> None:
-    """Of the ten numbers that differ in the last digit alone, one is a card's."""
+    """Of ten numbers of a bank or merchant that differ in the last digit alone, one is a card's."""
     cards = [digits + last for last in "0123456789" if is_card(digits + last)]
-    assert len(cards) == 1
+    assert len(cards) == (digits[0] in "23456")
 
 
 @given(st.integers(0, 10**18 - 1))

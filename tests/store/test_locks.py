@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 
 import pytest
 from redis.asyncio import Redis
@@ -128,10 +129,13 @@ async def test_first_come_first_served(live: LiveStore) -> None:
         assert granted.waited_ms > 0
         await live.locks.release(WHERE, granted.token)
 
+    def waits(clients: int) -> bool:
+        return live.locks.waiters == clients
+
     waiting = []
     for number in range(10):
         waiting.append(asyncio.ensure_future(queue(number)))
-        await eventually(lambda number=number: live.locks.waiters == number + 1, why="it does not wait")
+        await eventually(partial(waits, number + 1), why="it does not wait")
     await asyncio.sleep(0.01)
     await live.locks.release(WHERE, first.token)
     await asyncio.gather(*waiting)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from sidecar.dev.ports import free_port
 from sidecar.dev.servers import RedisServer, SidecarProcess
@@ -35,8 +36,11 @@ def corpus_redis(
 
 @pytest.fixture(scope="module")
 def corpus_sidecar(module_children: Children, corpus_redis: RedisServer) -> SidecarProcess:
-    """A sidecar in front of it."""
-    return StartSidecar(module_children)(redis_url=corpus_redis.url, settings=NO_SWEEP)
+    """A sidecar in front of it, which has logged in as the default user: a sequence may give that user a password."""
+    sidecar = StartSidecar(module_children)(redis_url=corpus_redis.url, settings=NO_SWEEP)
+    with redis.Redis.from_url(sidecar.url) as client:
+        client.execute_command("MEMINFO", "anything")
+    return sidecar
 
 
 @pytest.fixture(scope="module")

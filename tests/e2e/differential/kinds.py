@@ -77,12 +77,12 @@ _EMPTY = (
 
 def _info(protocol: int) -> bytes:
     """Return the pattern of MEMINFO on a memory that is not there: every field, nothing in it."""
-    head = rb"\*36\r\n" if protocol == 2 else rb"%18\r\n"
+    head = rb"\*38\r\n" if protocol == 2 else rb"%19\r\n"
     return head + rb"\$8\r\nmessages\r\n:0\r\n\$6\r\ntokens\r\n:0\r\n.*\$7\r\nlast-id\r\n" + _NULL[protocol - 2]
 
 
 def _health(protocol: int) -> bytes:
-    head = rb"\*10\r\n\$7\r\nhealthy\r\n:1\r\n" if protocol == 2 else rb"%5\r\n\$7\r\nhealthy\r\n#t\r\n"
+    head = rb"\*12\r\n\$7\r\nhealthy\r\n:1\r\n" if protocol == 2 else rb"%6\r\n\$7\r\nhealthy\r\n#t\r\n"
     return head + rb"\$5\r\nredis\r\n.*\$9\r\ntokenizer\r\n.*"
 
 
@@ -90,13 +90,14 @@ def _arity(name: bytes) -> bytes:
     return rb"-ERR wrong number of arguments for '%b' command\r\n" % name
 
 
+_NO_OPTION = rb"-ERR MEMINFO has no option 'MORE'[^\r]*\r\n"
 _COUNTS = rb"\*4\r\n:1\r\n:2\r\n:1\r\n:0\r\n"
 
 KINDS = (
     Kind("MEMCOUNT", _words(b"MEMCOUNT", b"hello", b"hello world", b"a", b""), _COUNTS, _COUNTS, weight=8),
     Kind("MEMCOUNT", _line(b'memCount hello "hello world" \'a\' ""\r\n'), _COUNTS, _COUNTS),
     Kind("MEMCOUNT", _words(b"memcount"), _arity(b"memcount"), _arity(b"memcount")),
-    Kind("MEMINFO", _words(b"MEMINFO", b"KEY", b"more"), _arity(b"meminfo"), _arity(b"meminfo")),
+    Kind("MEMINFO", _words(b"MEMINFO", b"KEY", b"MORE"), _NO_OPTION, _NO_OPTION),
     Kind("MEMINFO", _line(b"meminfo\n"), _arity(b"meminfo"), _arity(b"meminfo")),
     Kind(
         "MEMAPPEND",
