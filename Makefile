@@ -6,6 +6,8 @@
 PYTHON ?= python3
 # Extra arguments: make dev ARGS="--redis redis://localhost", make test ARGS="-k lock", make bench ARGS=..., make lock ARGS=--upgrade
 ARGS ?=
+# Tests at a time. They mostly wait for servers, so three keep two cores busy; 0 runs them one by one in this process.
+WORKERS ?= 3
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -38,7 +40,7 @@ test: $(INSTALLED) ## format, lint, types, tests: what CI runs (ARGS="..." for p
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
-	$(WITH_BIN) $(BIN)/python -m pytest $(ARGS)
+	$(WITH_BIN) $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 lint: $(INSTALLED) ## format, lint and types, without the tests
 	$(BIN)/python -m ruff format --check .

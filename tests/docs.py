@@ -1,6 +1,6 @@
-"""Writes the parts of the README that follow from the code. Run `python -m tests.docs` after changing a command.
+"""Writes the documents, and parts of the README, that follow from the code: `python -m tests.docs`.
 
-`tests/test_docs.py` checks that the README is what this would write.
+`tests/test_docs.py` checks that they are what this would write.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from pathlib import Path
 
 from sidecar.commands.table import COMMANDS
 from sidecar.config.settings import PREFIX, Settings
+from tests.command_docs import commands_page
 
 README = Path(__file__).resolve().parents[1] / "README.md"
+DOCS = README.parent / "docs"
 
 _SETTINGS = re.compile(r"(<!-- settings: .*? -->\n).*?(<!-- end of settings -->)", re.DOTALL)
 _COMMANDS = re.compile(r"(<!-- commands: .*? -->\n).*?(<!-- end of commands -->)", re.DOTALL)
@@ -41,5 +43,12 @@ def with_tables(readme: str) -> str:
     return _SETTINGS.sub(lambda found: found[1] + settings_table() + found[2], readme)
 
 
+def pages() -> dict[str, str]:
+    """Return the generated files of docs/, by name."""
+    return {"commands.md": commands_page()}
+
+
 if __name__ == "__main__":
     README.write_text(with_tables(README.read_text()))
+    for name, text in pages().items():
+        (DOCS / name).write_text(text)

@@ -8,7 +8,7 @@ import yaml
 
 from sidecar.cli import cli
 from sidecar.config.definition_models import DefinitionsFile
-from tests.docs import README, commands_table, settings_table, with_tables
+from tests.docs import DOCS, README, commands_table, pages, settings_table, with_tables
 
 
 def test_the_tables_of_the_readme_are_those_of_the_code() -> None:
@@ -17,6 +17,27 @@ def test_the_tables_of_the_readme_are_those_of_the_code() -> None:
     assert commands_table() in readme
     assert settings_table() in readme
     assert with_tables(readme) == readme
+
+
+def test_the_pages_are_those_of_the_code() -> None:
+    """What is generated in docs/ is what `python -m tests.docs` writes."""
+    assert [name for name, text in pages().items() if (DOCS / name).read_text() != text] == []
+
+
+def test_links_lead_somewhere() -> None:
+    """Every relative link of the documents names a file, and a heading where it names one."""
+    root = README.parent
+    for page in (README, *sorted(DOCS.glob("*.md")), *sorted(root.glob("benchmarks/*.md"))):
+        for target, heading in re.findall(r"\]\((?!https?:)([^)#\s]*)(#[^)\s]*)?\)", page.read_text()):
+            linked = page.parent / target if target else page
+            assert linked.exists(), (page.name, target)
+            assert not heading or heading[1:] in _headings(linked.read_text()), (page.name, target, heading)
+
+
+def _headings(text: str) -> set[str]:
+    """Return the anchors that GitHub makes of headings."""
+    found = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
 
 
 def test_the_yaml_of_the_readme_is_a_valid_definitions_file() -> None:

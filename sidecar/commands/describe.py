@@ -123,6 +123,8 @@ def _argument(argument: Argument, protocol: int, specification: Iterator[int]) -
         fields["key_spec_index"] = encode(next(specification), protocol)
     if argument.token is not None:
         fields["token"] = _text(argument.token)
+    if argument.summary:
+        fields["summary"] = _text(argument.summary)
     marks = [mark for mark in ("optional", "multiple") if getattr(argument, mark)]
     if marks:
         fields["flags"] = _statuses(marks, protocol)

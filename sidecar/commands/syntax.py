@@ -23,6 +23,7 @@ class Argument:
         notes: of a key: why its access is what it is, "" if that is plain.
         optional: it may be left out.
         multiple: it may be given several times, its token only once.
+        summary: one line on what it means, "" where its name says it.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Argument:
     notes: str = ""
     optional: bool = False
     multiple: bool = False
+    summary: str = ""
 
 
 def key(*access: str, notes: str = "") -> Argument:
@@ -40,24 +42,24 @@ def key(*access: str, notes: str = "") -> Argument:
     return Argument("key", "key", access=access, notes=notes)
 
 
-def text(name: str, token: str | None = None) -> Argument:
+def text(name: str, token: str | None = None, summary: str = "") -> Argument:
     """Any string."""
-    return Argument(name, "string", token)
+    return Argument(name, "string", token, summary=summary)
 
 
-def number(name: str, token: str | None = None) -> Argument:
+def number(name: str, token: str | None = None, summary: str = "") -> Argument:
     """A whole number."""
-    return Argument(name, "integer", token)
+    return Argument(name, "integer", token, summary=summary)
 
 
-def word(token: str) -> Argument:
+def word(token: str, summary: str = "") -> Argument:
     """A word that says all by itself."""
-    return Argument(token.lower(), "pure-token", token)
+    return Argument(token.lower(), "pure-token", token, summary=summary)
 
 
-def one_of(name: str, *arguments: Argument, token: str | None = None) -> Argument:
+def one_of(name: str, *arguments: Argument, token: str | None = None, summary: str = "") -> Argument:
     """Exactly one of `arguments`."""
-    return Argument(name, "oneof", token, arguments)
+    return Argument(name, "oneof", token, arguments, summary=summary)
 
 
 def block(name: str, *arguments: Argument) -> Argument:

@@ -97,12 +97,14 @@ _CHANGES = ("LOCKED", "STALELOCK", "FORBIDDEN", *_ADDRESSES)
 
 _NONDETERMINISTIC = ("nondeterministic_output",)
 
-_CONTEXT = optional(text("context", "CONTEXT"))
-_LOCK = optional(text("token", "LOCK"))
+_CONTEXT = optional(
+    text("context", "CONTEXT", "JSON object for the templates of this key, on top of the connection's (MEMCONTEXT)")
+)
+_LOCK = optional(text("token", "LOCK", "token of the lease that the caller holds, from MEMLOCK"))
 _MESSAGES = one_of(
     "messages",
-    several(block("pair", text("role"), text("content"))),
-    several(text("message", "JSON")),
+    several(block("pair", text("role", summary="system, developer, user, assistant or tool"), text("content"))),
+    several(text("message", "JSON", "objects in the OpenAI chat format; further fields are kept")),
 )
 _UNLESS_PEEK = "UPDATE because it extends the TTL, unless PEEK is given"
 
@@ -118,14 +120,19 @@ _ROWS = (
         arguments=(
             key("RW", "insert"),
             _CONTEXT,
-            optional(text("token", "IDEMPOTENT")),
+            optional(
+                text(
+                    "token",
+                    "IDEMPOTENT",
+                    "1 to 256 bytes; the same token again stores nothing and gets the first reply",
+                )
+            ),
             _LOCK,
-            optional(text("metadata", "META")),
+            optional(text("metadata", "META", "JSON object, kept with each message as its field `metadata`")),
             _MESSAGES,
         ),
         reply="map: `first-id`, `last-id`, `appended` (messages stored), `messages`, `tokens` (totals after it), "
-        "`flush` "
-        "(`none`, `due`, `running`), `duplicate` (it was a repetition under its IDEMPOTENT token)",
+        "`flush` (`none`, `due`, `running`), `duplicate` (it was a repetition under its IDEMPOTENT token)",
         errors=("BADMESSAGE", "OVERBUDGET", "PRIVACY", *_CHANGES),
         parse=append.parse,
         render=append.render,
@@ -138,33 +145,48 @@ _ROWS = (
         since="0.1.0",
         summary="Returns the summary and the messages of a memory, oldest first, within a budget.",
         complexity="O(N) where N is the number of messages returned, instructions and pinned ones included; with "
-        "ROLE, of "
-        "messages looked at, at most 10,000",
+        "ROLE, of messages looked at, at most 10,000",
         arguments=(
             key("RW", "access", "update", notes=_UNLESS_PEEK),
             _CONTEXT,
             optional(
                 block(
                     "budget",
-                    number("n", "TOKENS"),
-                    optional(number("m", "RESERVE")),
-                    optional(one_of("oversize", word("SKIP"), word("TRUNCATE"), word("ERROR"), token="OVERSIZE")),
+                    number("n", "TOKENS", "budget: summary, instructions, pinned messages and then the newest ones"),
+                    optional(number("m", "RESERVE", "tokens of the budget to keep free, such as for the answer")),
+                    optional(
+                        one_of(
+                            "oversize",
+                            word("SKIP", "it is left out, and older ones that fit are returned (the default)"),
+                            word("TRUNCATE", "it is cut to what fits, and has the field `truncated`"),
+                            word("ERROR", "OVERBUDGET"),
+                            token="OVERSIZE",
+                            summary="what becomes of a message that alone exceeds the budget",
+                        )
+                    ),
                 )
             ),
-            optional(number("n", "COUNT")),
-            optional(text("id", "SINCE")),
-            optional(text("id", "BEFORE")),
-            optional(several(text("role", "ROLE"))),
-            optional(word("NOSUMMARY")),
-            optional(one_of("format", word("RESP"), word("OPENAI"), word("ANTHROPIC"), token="FORMAT")),
-            optional(number("ms", "BLOCK")),
-            optional(word("PEEK")),
+            optional(number("n", "COUNT", "the newest n; with SINCE, the oldest n after it")),
+            optional(text("id", "SINCE", "messages after this id; `$`, with BLOCK: from now on")),
+            optional(text("id", "BEFORE", "messages before this id")),
+            optional(several(text("role", "ROLE", "messages of these roles, among the newest 10,000"))),
+            optional(word("NOSUMMARY", "without the summary")),
+            optional(
+                one_of(
+                    "format",
+                    word("RESP", "a map (the default)"),
+                    word("OPENAI", "the JSON array `messages` of a chat completion"),
+                    word("ANTHROPIC", "a JSON object with `system` and `messages`"),
+                    token="FORMAT",
+                )
+            ),
+            optional(number("ms", "BLOCK", "wait so long for a message after SINCE; 0: for an hour")),
+            optional(word("PEEK", "do not extend the life of the memory")),
         ),
         reply="map: `summary`, `messages` (maps of `id`, `role`, `content`, `tokens` and the further fields), "
-        "`tokens` (of "
-        "what is returned), `total-messages`, `total-tokens`, `more` (there are others), `left-out` (too large, "
-        "or half of "
-        "a tool call and its results); with FORMAT OPENAI or ANTHROPIC the JSON of that API's request",
+        "`tokens` (of what is returned), `total-messages`, `total-tokens`, `more` (there are others), `left-out` "
+        "(too large, or half of a tool call and its results); with FORMAT OPENAI or ANTHROPIC the JSON of that API's "
+        "request",
         errors=("OVERBUDGET", *_ADDRESSES),
         parse=read.parse,
         render=read.render,
@@ -180,15 +202,14 @@ _ROWS = (
         arguments=(
             key("RW", "update"),
             _CONTEXT,
-            optional(text("name", "STRATEGY")),
-            optional(number("tokens", "TARGET")),
-            optional(word("FORCE")),
-            optional(word("DRYRUN")),
-            optional(number("ms", "WAIT")),
+            optional(text("name", "STRATEGY", "instead of the definition's: `fifo` or `hybrid_summary`")),
+            optional(number("tokens", "TARGET", "bring the memory down to so many, instead of the definition's share")),
+            optional(word("FORCE", "also below the threshold")),
+            optional(word("DRYRUN", "plan and report, change nothing")),
+            optional(number("ms", "WAIT", "wait so long for the outcome, at most an hour")),
         ),
         reply="map: `status` (`not-due`, `would-flush`, `started`, `joined`, `done`, `failed`), `workflow-id`, "
-        "`run-id`, "
-        "`strategy`, and once done `removed`, `messages`, `tokens`, `tokens-freed`, `summary-tokens`, "
+        "`run-id`, `strategy`, and once done `removed`, `messages`, `tokens`, `tokens-freed`, `summary-tokens`, "
         "`duration-ms`, `error`",
         errors=("FLUSHFAILED", "TIMEOUT", "FORBIDDEN", *_ADDRESSES),
         parse=flush.parse,
@@ -203,12 +224,10 @@ _ROWS = (
         summary="Tells the state of a memory.",
         complexity="O(1)",
         arguments=(key("RO"), _CONTEXT),
-        reply="map: `messages`, `tokens`, `summary-tokens`, `pinned-tokens`, `limit-tokens`, `limit-messages`, `usage` "
-        "(share of the tighter limit), `near-limit`, `flush` (`none`, `due`, `running`, `failed`), "
-        "`flush-due-since-ms`, "
-        "`last-flush-ms`, `last-flush-strategy`, `last-flush-error`, `epoch`, `ttl-ms`, `locked`, `encoding`, "
-        "`first-id`, "
-        "`last-id`",
+        reply="map: `messages`, `tokens`, `summary-tokens`, `pinned-tokens`, `limit-tokens`, `limit-messages`, "
+        "`usage` (share of the tighter limit), `near-limit`, `flush` (`none`, `due`, `running`, `failed`), "
+        "`flush-due-since-ms`, `last-flush-ms`, `last-flush-strategy`, `last-flush-error`, `epoch`, `ttl-ms`, "
+        "`locked`, `encoding`, `first-id`, `last-id`",
         errors=_ADDRESSES,
         parse=info.parse_info,
         render=info.render_info,
@@ -249,7 +268,12 @@ _ROWS = (
         since="0.1.0",
         summary="Deletes single messages, with PAIRS also the other half of a tool call and its results.",
         complexity="O(N) where N is the number of ids",
-        arguments=(key("RW", "delete"), _LOCK, optional(word("PAIRS")), several(text("id"))),
+        arguments=(
+            key("RW", "delete"),
+            _LOCK,
+            optional(word("PAIRS", "with the other half of a tool call and its results")),
+            several(text("id")),
+        ),
         reply="integer: messages deleted",
         errors=_CHANGES,
         parse=delete.parse,
@@ -294,7 +318,7 @@ _ROWS = (
         arguments=(
             replace(key("RO", "access"), name="source"),
             replace(key("OW", "insert"), name="target"),
-            optional(text("id", "AT")),
+            optional(text("id", "AT", "up to and with this message; without it, all")),
         ),
         reply="as MEMAPPEND",
         errors=_CHANGES,
@@ -310,7 +334,13 @@ _ROWS = (
         summary="Counts the tokens of texts.",
         complexity="O(N) where N is the length of the texts",
         arguments=(
-            optional(one_of("vocabulary", text("id", "DEFINITION"), text("name", "MODEL"))),
+            optional(
+                one_of(
+                    "vocabulary",
+                    text("id", "DEFINITION", "as this definition counts"),
+                    text("name", "MODEL", "as this model counts"),
+                )
+            ),
             several(text("text")),
         ),
         reply="array of integers",
@@ -325,14 +355,13 @@ _ROWS = (
         tips=("nondeterministic_output", "request_policy:special"),
         since="0.1.0",
         summary="Walks the memories of the project, with DUE those that wait for a flush.",
-        complexity="O(1) for every call; O(N) for a complete walk, where N is the number of keys on the server, "
-        "with DUE of "
-        "memories that wait",
+        complexity="O(1) for every call; O(N) for a complete walk, where N is the number of keys on the server, with "
+        "DUE of memories that wait",
         arguments=(
-            optional(text("cursor")),
-            optional(text("pattern", "MATCH")),
-            optional(number("n", "COUNT")),
-            optional(word("DUE")),
+            optional(text("cursor", summary="0 or none at the beginning, then that of the last reply")),
+            optional(text("pattern", "MATCH", "glob-style, of whole keys `definition:instance`")),
+            optional(number("n", "COUNT", "about how much to look at in one call")),
+            optional(word("DUE", "those that wait for a flush")),
         ),
         reply="as SCAN: the next cursor, and an array of keys",
         errors=(),
@@ -349,9 +378,9 @@ _ROWS = (
         complexity="O(1)",
         arguments=(
             key("RW", "update"),
-            number("ttl-ms"),
-            optional(number("ms", "WAIT")),
-            optional(text("token", "RENEW")),
+            number("ttl-ms", summary="how long the lease is; it ends by itself"),
+            optional(number("ms", "WAIT", "wait so long for somebody else's lease, as long as the definition lets")),
+            optional(text("token", "RENEW", "extend the lease that this token holds")),
         ),
         reply="map: `token`, `fence` (strictly increasing per memory), `ttl-ms`, `waited-ms`",
         errors=("LOCKED", "STALELOCK", "FORBIDDEN", *_ADDRESSES),
@@ -380,7 +409,7 @@ _ROWS = (
         since="0.1.0",
         summary="Sets, shows or drops what templates in the keys of this connection may name.",
         complexity="O(N) where N is the length of the context",
-        arguments=(optional(one_of("context", text("json"), word("CLEAR"))),),
+        arguments=(optional(one_of("context", text("json", summary="an object"), word("CLEAR", "drops it"))),),
         reply="OK, or the JSON",
         errors=(),
         parse=context.parse,

@@ -76,8 +76,8 @@ class DefinitionModel(BaseModel):
     version: Annotated[str, BeforeValidator(_text)] = Field(default="", max_length=64, description="For people.")
     type: Literal["token_based", "message_count_based", "buffer"] = Field(
         default="token_based",
-        description="What limits it: tokens, messages, or (`buffer`) either, with the oldest messages going as "
-        "new ones come.",
+        description="What limits it: tokens, messages, or (`buffer`) either, with the oldest messages going as new "
+        "ones come.",
     )
     model: str | None = Field(
         default=None, description="A model's name, from which encoding, calibration and context size follow."
@@ -108,17 +108,16 @@ class DefinitionModel(BaseModel):
     )
     overflow: Literal["allow", "reject", "trim"] | None = Field(
         default=None,
-        description="What happens to an append above a limit: it is stored (`allow`), refused, or the oldest "
-        "make room.",
+        description="What happens to an append above a limit: it is stored (`allow`), refused, or the oldest make "
+        "room.",
     )
     priority_blocks: list[BlockModel] = Field(
         default=[], max_length=32, description="Classes of messages; a message belongs to the first one that it fits."
     )
     token_allocation: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
         default={},
-        description="Largest shares of a read budget: `system` (instructions, pins), `long_term` (the summary), "
-        "each class; "
-        "`short_term` is what these leave in any case.",
+        description="Largest shares of a read budget: `system` (instructions, pins), `long_term` (the summary), each "
+        "class; `short_term` is what these leave in any case.",
     )
     flush: FlushModel = Field(default=FlushModel(), description="When and how it is compacted.")
     privacy: PrivacyModel = Field(default=PrivacyModel(), description="What is not stored.")

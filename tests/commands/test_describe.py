@@ -101,14 +101,16 @@ def test_documentation() -> None:
     assert arguments[0] == {"name": "key", "type": "key", "display_text": "key", "key_spec_index": 0}
     reserve = {"name": "m", "type": "integer", "display_text": "m", "token": "RESERVE", "flags": ["optional"]}
     tokens = {"name": "n", "type": "integer", "display_text": "n", "token": "TOKENS"}
-    context = {"name": "context", "type": "string", "display_text": "context", "token": "CONTEXT"}
-    assert arguments[1] == context | {"flags": ["optional"]}
+    since = {"name": "id", "type": "string", "display_text": "id", "token": "SINCE"}
+    assert arguments[4] == since | {"summary": COMMANDS[b"MEMREAD"].arguments[4].summary, "flags": ["optional"]}
+    assert "from now on" in arguments[4]["summary"]
     assert {name: arguments[2][name] for name in ("name", "type", "flags")} == {
         "name": "budget",
         "type": "block",
         "flags": ["optional"],
     }
-    assert arguments[2]["arguments"][:2] == [tokens, reserve]
+    budget = [{name: value for name, value in each.items() if name != "summary"} for each in arguments[2]["arguments"]]
+    assert budget[:2] == [tokens, reserve]
     assert [each["name"] for each in arguments[3:]] == [
         "n", "id", "id", "role", "nosummary", "format", "ms", "peek"
     ]  # fmt: skip
