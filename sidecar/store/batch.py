@@ -22,9 +22,6 @@ MAX_BATCH_CHARACTERS = 16 * 1024 * 1024
 NO_LIMIT = -1
 """How the scripts write a limit that does not exist."""
 
-REQUESTS = 13
-"""Place of the number of requests among the arguments: `ARGV` 14."""
-
 Weight = int | str
 """Tokens of a message; with a class "<tokens> <class>", with a critical one "<tokens> !<class>"."""
 
@@ -63,27 +60,35 @@ class Append(NamedTuple):
 
 
 class Fixed(NamedTuple):
-    """What every append to a memory of one definition says alike, in the order of `ARGV` 4 to 6 and 9 to 12."""
+    """What every append to a memory of one definition says alike.
+
+    Args:
+        life: `ARGV` 4 to 6.
+        special: `ARGV` 9 of an append, "" for nothing special.
+        special_replace: the same of an append that replaces what is there.
+        idempotency: what follows the number of messages of an append with a token.
+    """
 
     life: tuple[int, int, int]
-    limits: tuple[int, int, int, int]
+    special: str
+    special_replace: str
+    idempotency: str
 
 
 def fixed(definition: Definition) -> Fixed:
     """Return the arguments that follow from a definition."""
     hard = definition.overflow != "allow"
+    tokens, messages = (_limit(most if hard else None) for most in (definition.max_tokens, definition.max_messages))
+    limits = f"{tokens} {messages} {int(definition.overflow == 'trim')}"
     return Fixed(
         (
             definition.ttl_ms or 0,
             _limit(definition.threshold_tokens),
             _limit(definition.threshold_messages),
         ),
-        (
-            _limit(definition.max_tokens if hard else None),
-            _limit(definition.max_messages if hard else None),
-            int(definition.overflow == "trim"),
-            definition.idempotency_ttl_ms,
-        ),
+        f"{limits} 0" if hard else "",
+        f"{limits} 1",
+        f" {definition.idempotency_ttl_ms}",
     )
 
 
@@ -117,15 +122,15 @@ def call(batch: Sequence[Append], said: Fixed, op: str, number: int) -> tuple[li
     keys = first.memory.keys
     names = [keys.log, keys.meta, keys.keep, keys.due, keys.lock]
     arguments: list[Argument] = [
-        op, number, keys.name, *said.life, first.encoding, first.token, *said.limits, int(first.replace), len(batch)
+        op, number, keys.name, *said.life, first.encoding, first.token,
+        said.special_replace if first.replace else said.special, len(batch)
     ]  # fmt: skip
     for append in batch:
         if append.idempotent is None:
-            arguments.append(0)
+            arguments.append(len(append.messages))
         else:
-            arguments.append(1)
+            arguments.append(f"{len(append.messages)}{said.idempotency}")
             names.append(keys.idem(append.idempotent))
-        arguments.append(len(append.messages))
         for message, weight in zip(append.messages, append.weights, strict=True):
             arguments += (message.role, message.content, weight, message.fields)
     return names, arguments

@@ -2,7 +2,7 @@
 
 Loads text and knows its SHA-1; how a script is sent (EVALSHA, and EVAL where the server does not know it yet)
 is up to the two stores, which speak to Redis in different ways. A line `-- include: name` stands for the file
-`lua/parts/name.lua`: what several scripts must do alike is written once.
+`lua/parts/name.lua`, in whatever block it is: what several scripts must do alike is written once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import cache
 from hashlib import sha1
 from importlib.resources import files
 
-_INCLUDE = re.compile(r"^-- include: (\w+)$", re.MULTILINE)
+_INCLUDE = re.compile(r"^ *-- include: (\w+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,7 @@ class LiveStore:
         definition = where.definition
         limits = [-1 if limit is None else limit for limit in (definition.threshold_tokens, None)]
         arguments: list[Any] = [
-            op, number, where.keys.name, definition.ttl_ms or 0, *limits, ENCODING, "", -1, -1, 0, 1000, 0, 1, 0,
+            op, number, where.keys.name, definition.ttl_ms or 0, *limits, ENCODING, "", "", 1,
             len(entries),
         ]  # fmt: skip
         for role, content, tokens, *fields in entries:

@@ -10,6 +10,7 @@
 -- Cost: O(ids), and O(UNIT_REACH) for each tool message with `pairs`.
 
 -- include: repeats
+-- include: forgetting
 -- include: lease
 -- include: removal
 -- include: units
@@ -54,7 +55,7 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local messages, total = tonumber(state[4] or 0) - #going, tonumber(state[5] or 0) - tokens
 local reply = tostring(#going)
-redis.call('HSET', meta, 'messages', messages, 'tokens', total, 'updated', now, op, op_value(number, now, reply),
+redis.call('HSET', meta, 'messages', messages, 'tokens', total, 'updated', now, op, number .. ':' .. now .. ':' .. reply,
   'kept_messages', tonumber(state[7] or 0) - #kept, 'kept_tokens', tonumber(state[8] or 0) - kept_tokens)
 if not state[1] then forget_others(meta, now) end
 if (limit_tokens < 0 or total + tonumber(state[6] or 0) <= limit_tokens)

@@ -7,6 +7,7 @@
 -- Cost: O(ids).
 
 -- include: repeats
+-- include: forgetting
 
 local log, meta, keep = KEYS[1], KEYS[2], KEYS[3]
 local op, number, pins = ARGV[1], ARGV[2], ARGV[3] == '1'
@@ -36,7 +37,7 @@ end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local sign = pins and 1 or -1
-redis.call('HSET', meta, op, op_value(number, now, tostring(changed)),
+redis.call('HSET', meta, op, number .. ':' .. now .. ':' .. changed,
   'kept_messages', tonumber(state[2] or 0) + sign * changed, 'kept_tokens', tonumber(state[3] or 0) + sign * tokens)
 if not state[1] then forget_others(meta, now) end
 local life = redis.call('PTTL', meta) -- keep may be new: it lives as long as the rest
