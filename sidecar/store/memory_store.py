@@ -29,7 +29,7 @@ class Found(NamedTuple):
 
     Args:
         result: what fits.
-        newest_id: of the whole memory, "" if there is none; where `SINCE $` begins.
+        newest_id: where `SINCE $` begins: the newest of the whole memory, "" if there is none; elsewhere "".
         cut_room: tokens left for the unit that is to be cut; `cut` is that unit, empty where there is none.
     """
 

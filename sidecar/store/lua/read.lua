@@ -16,8 +16,9 @@
 -- anyway. A tool call and its results are one unit, which fits or not. What would not fit even if it stood first among
 -- the others is passed over and counted as left out; so is what would exceed its class's share, and a broken unit.
 -- Returns { summary or "", its tokens, messages in all, tokens in all with summary, 1 if there is more, messages left
---       out, entries, newest id or "", { room, entries } of the unit that is to be cut, or {} }; entries in the order of
---       their ids, each { id, { field, value … } }; or { "oversize", id, tokens, room } with "error" in 7.
+--       out, entries, with "$" in 3 the newest id or "", { room, entries } of the unit that is to be cut, or {} };
+--       entries in the order of their ids, each { id, { field, value … } }; or, with "error" in 7,
+--       { "oversize", id, tokens, room }.
 -- Cost: O(entries returned + kept ones), plus at most MAX_SKIPPED that are passed over; with 8, at most MAX_SCANNED.
 
 -- include: units
@@ -36,9 +37,12 @@ local summary, summary_tokens = state[3] or '', tonumber(state[4] or 0)
 tokens = tokens + summary_tokens
 if ARGV[5] == '0' then summary, summary_tokens = '', 0 end
 
-local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
-newest = newest and newest[1] or ''
-if since == '$' then since = newest == '' and '0-0' or newest end
+local newest = ''
+if since == '$' then
+  local entry = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
+  if entry then newest = entry[1] end
+  since = newest == '' and '0-0' or newest
+end
 
 if state[1] and ttl > 0 then -- also if only a summary is left; one moment for all keys, see append.lua
   local clock = redis.call('TIME')
@@ -235,8 +239,13 @@ end
 while not full do
   local page = redis.call('XREVRANGE', log, upper, from, 'COUNT', PAGE)
   for _, entry in ipairs(page) do
-    local id = entry[1]
-    if kept[id] ~= nil then
+    local id, plain, weight = entry[1], entry[2][7] == nil and roles == '', nil
+    if plain then weight = tonumber(entry[2][6]) end
+    if plain and weight <= room and kept[id] == nil and counted ~= most then
+      -- Nearly all: no other fields, so no unit and no class. It cannot have been met before.
+      room, counted = room - weight, counted + 1
+      backwards[#backwards + 1] = entry
+    elseif kept[id] ~= nil then
       if kept[id] and counted ~= most then -- otherwise it follows below, with the older ones
         counted = counted + 1
         add(entry)
