@@ -15,12 +15,12 @@
 local log, meta, keep, work, due, lock = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local remembered_ms = tonumber(ARGV[3])
 
-local state = redis.call('HMGET', meta, 'locked', 'lock_fence', 'fence', 'epoch')
+local state = redis.call('HMGET', meta, 'locked', 'lock_fence', 'fence', 'floor')
 local refusal = lease_refusal(lock, meta, state[1], ARGV[2])
 if refusal then return refusal end
 
 local removed = redis.call('XLEN', log)
-local floor = remembered_ms > 0 and last_id(log)
+local floor = remembered_ms > 0 and (last_id(log) or state[4]) -- the log may have been cleared before
 redis.call('ZREM', due, ARGV[1]) -- first, because it fails on an outbox of another type; UNLINK never fails
 redis.call('UNLINK', log, meta, keep, work)
 
