@@ -15,8 +15,9 @@
 local log, meta, keep, work, due, lock = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local remembered_ms = tonumber(ARGV[3])
 
-local state = redis.call('HMGET', meta, 'locked', 'lock_fence', 'fence', 'floor')
-local refusal = lease_refusal(lock, meta, state[1], ARGV[2])
+local state = redis.call('HMGET', meta, 'locked', 'lock_fence', 'fence', 'floor', 'epoch')
+local may_be_locked = state[1] or not state[5]
+local refusal = lease_refusal(lock, meta, may_be_locked, ARGV[2])
 if refusal then return refusal end
 
 local removed = redis.call('XLEN', log)
@@ -31,9 +32,9 @@ local function keep_field(field, value)
     left[#left + 1] = value
   end
 end
-local lease_ms = state[1] and redis.call('PTTL', lock) or -2
+local lease_ms = may_be_locked and redis.call('PTTL', lock) or -2
 if lease_ms > 0 then
-  keep_field('locked', state[1])
+  keep_field('locked', 1)
   keep_field('lock_fence', state[2])
 end
 if remembered_ms > 0 then

@@ -24,7 +24,7 @@ local state = redis.call('HMGET', meta, op, 'locked', 'flush_run', 'messages', '
 local before, refused = earlier_reply(state[1], number)
 if before then return before end
 if refused then return refused end
-local refusal = lease_refusal(lock, meta, state[2], ARGV[4])
+local refusal = lease_refusal(lock, meta, state[2] or not state[9], ARGV[4])
 if refusal then return refusal end
 if not state[9] then return '0' end
 

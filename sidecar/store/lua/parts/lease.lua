@@ -1,6 +1,7 @@
 -- lease: whether somebody else's turn lock keeps this change out.
 --
--- `hint` is the field "locked" of meta, which saves the look at the lock itself in all memories that nobody locks.
+-- `hint` is the field "locked" of meta, which saves the look at the lock itself in all memories that nobody locks. It is
+-- gone where the memory has expired under the lease: without a memory the caller passes true.
 -- Returns nil where the change may be made, else the refusal: "locked <ms left>" or "stale-lock".
 
 local function lease_refusal(lock, meta, hint, token)
@@ -10,7 +11,7 @@ local function lease_refusal(lock, meta, hint, token)
   end
   local holder = redis.call('GET', lock)
   if not holder then
-    redis.call('HDEL', meta, 'locked')
+    if hint ~= true then redis.call('HDEL', meta, 'locked') end -- after a write Redis would not tell us that it is full
     if token ~= '' then return 'stale-lock' end
     return nil
   end
