@@ -35,7 +35,7 @@ CODE = (
     "SELECT o.id, SUM(i.qty * i.price)::numeric(12,2)\nFROM orders o JOIN items i USING (id)\nGROUP BY 1 HAVING 2>0;--",
     '#include <stdio.h>\nint main(void){for(;;)printf("%08x\\n",0xDEADBEEFu);/* */}\n',
     "<div class='a b'><!-- x --><p>&nbsp;&#x1F600;</p></div>",
-    "if [[ -z \"${X:-}\" ]]; then exec 2>&1; awk '{print $1}' <<<\"$X\" | sort -u; fi",
+    'if [[ -z "${X:-}" ]]; then exec 2>&1; awk \'{print $1}\' <<<"$X" | sort -u; fi',
     "main :: IO ()\nmain = mapM_ (\\x -> print $ x ^ 2) [1..10] >>= \\_ -> pure ()",
     "services:\n  web:\n    image: 'nginx:1.27'\n    ports: [\"80:80\"]\n",
     '[{"k": [1, 2.5e-3, null, true], "ü": "\\u00e9"}]',
@@ -101,7 +101,10 @@ class Talk:
             {
                 "id": f"call_{self._random.getrandbits(64):x}",
                 "type": "function",
-                "function": {"name": self._random.choice(("look_up", "send-mail", "f")), "arguments": self._arguments()},
+                "function": {
+                    "name": self._random.choice(("look_up", "send-mail", "f")),
+                    "arguments": self._arguments(),
+                },
             }
             for _ in range(self._random.randint(1, 3))
         ]
@@ -158,7 +161,9 @@ class Talk:
         return "".join(self._random.choices(ODD, k=self._random.randint(1, 30)))
 
     def _run(self) -> str:
-        unit = self._random.choice(("x", " ", "\n", "-=", "ab", "0", "\t", "é", "数", "🙂", "'s", "!", "A", "\r\n", "\0"))
+        unit = self._random.choice(
+            ("x", " ", "\n", "-=", "ab", "0", "\t", "é", "数", "🙂", "'s", "!", "A", "\r\n", "\0")
+        )
         return unit * self._random.randint(1, 60 if self._chance(0.9) else LONGEST_RUN)
 
     def _chance(self, share: float) -> bool:
