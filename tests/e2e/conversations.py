@@ -41,10 +41,11 @@ CODE = (
     '[{"k": [1, 2.5e-3, null, true], "ü": "\\u00e9"}]',
 )
 
-WORDS = (
+PROSE = (
     "The parcel left Rotterdam at 14:05 and arrives on Tuesday; it's the customer's third. I'LL CALL 'EM, won't I? "
     "naïve café Straße ΟΔΟΣ ДОМ ﬁn ½ №5 3.14159 1,000,000 0x1F hello_world camelCaseName HTTPServer §7(2) €5 user@x.y"
-).split()
+)
+WORDS = PROSE.split()
 
 ODD = (
     *map(chr, range(0x20)), "\x7f", "\x80", "\x85", "\xa0", "\xad", "\u200b", "\u200e", "\u202e", "\u2028", "\u2029",
