@@ -23,8 +23,14 @@ MAX_DEPTH = 128
 STRUCTURE = frozenset({"role", "type", "id", "tool_call_id", "detail", "format", "mime_type", "media_type", "file_id"})
 """Fields whose values tie messages together, or say what they are; no conversation is in them."""
 
-BINARY = frozenset({"data", "file_data"})
-"""Fields that hold an encoded file."""
+FORMATS = frozenset({"format", "media_type", "mime_type"})
+"""Fields one of which stands beside the `data` of an encoded file."""
+
+URLS = frozenset({"url", "image_url", "file_url", "audio_url"})
+"""Fields that may hold a file in place of an address."""
+
+LONGEST_MEDIA_TYPE = 256
+"""Characters in which a `data:` URL must have said that an encoded file follows."""
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -97,18 +103,15 @@ class Redactor:
         if isinstance(value, list):
             return [self._value(each, found, depth - 1) for each in value]
         if isinstance(value, dict):
-            is_function = "arguments" in value and "name" in value
-            return {
-                self._text(name, found): self._field(name, each, found, depth - 1, is_function=is_function)
-                for name, each in value.items()
-            }
+            return {self._text(name, found): self._field(name, value, found, depth - 1) for name in value}
         return value
 
-    def _field(self, name: str, value: Any, found: Counter[str], depth: int, *, is_function: bool) -> Any:
+    def _field(self, name: str, siblings: dict[str, Any], found: Counter[str], depth: int) -> Any:
+        """Return the value of one field of an object, searched."""
+        value = siblings[name]
         if isinstance(value, str):
-            if name in STRUCTURE or (name == "name" and is_function):
-                return value
-            if name in BINARY or value.startswith("data:"):
+            is_function = "arguments" in siblings and "name" in siblings
+            if name in STRUCTURE or (name == "name" and is_function) or _is_file(name, siblings):
                 return value
             if name == "arguments" and is_function:
                 return self._json_text(value, found, depth)
@@ -138,6 +141,15 @@ class Redactor:
                 for first, last in pattern.find(text[start:end]):
                     spans.append(_Span(start + first, start + last, pattern.kind, instead))
         return _replaced(text, spans, found) if spans else text
+
+
+def _is_file(name: str, siblings: dict[str, Any]) -> bool:
+    """Whether a field holds an encoded file. Elsewhere `data` is a word, and "data: …" the begin of a sentence."""
+    if name == "data":
+        return not FORMATS.isdisjoint(siblings)
+    if name in URLS:
+        return siblings[name].startswith("data:") and ";base64," in siblings[name][:LONGEST_MEDIA_TYPE]
+    return name == "file_data"
 
 
 def _replaced(text: str, spans: list[_Span], found: Counter[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,25 +28,26 @@ DEFINITIONS = [
 
 HELLO = ("user", "hello")
 
-TWO_SIDECARS = 2
+
+@pytest.fixture(scope="module")
+def definitions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The definitions file of all sidecars here."""
+    path = tmp_path_factory.mktemp("idempotent") / "definitions.yaml"
+    path.write_text(json.dumps({"definitions": DEFINITIONS}))
+    return path
 
 
 @pytest.fixture(scope="module")
-def sidecars(
-    shared_children: Children, redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
-) -> list[SidecarProcess]:
-    """Two sidecars in front of one Redis, for the whole module; every test empties the Redis behind them."""
-    definitions = tmp_path_factory.mktemp("idempotent") / "definitions.yaml"
-    definitions.write_text(json.dumps({"definitions": DEFINITIONS}))
-    start = StartSidecar(shared_children)
-    return [start(redis_url=redis_server.url, definitions=definitions) for _ in range(TWO_SIDECARS)]
+def sidecar(shared_children: Children, redis_server: RedisServer, definitions: Path) -> SidecarProcess:
+    """One sidecar for the whole module; every test empties the Redis behind it."""
+    return StartSidecar(shared_children)(redis_url=redis_server.url, definitions=definitions)
 
 
 @pytest.fixture
-async def client(sidecars: list[SidecarProcess], redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
-    """A client of the first sidecar, on an empty Redis."""
+async def client(sidecar: SidecarProcess, redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
+    """A client of the sidecar, on an empty Redis."""
     assert redis_url
-    async with redis.asyncio.Redis.from_url(sidecars[0].url) as connected:
+    async with redis.asyncio.Redis.from_url(sidecar.url) as connected:
         yield connected
 
 
@@ -155,11 +157,18 @@ async def test_in_one_pipeline(client: redis.asyncio.Redis, redis_client: redis.
     assert said == ["a", "b", "c"]
 
 
-async def test_at_the_same_time(sidecars: list[SidecarProcess], redis_client: redis.asyncio.Redis) -> None:
+async def test_at_the_same_time(
+    sidecar: SidecarProcess,
+    sidecar_process: StartSidecar,
+    definitions: Path,
+    redis_url: str,
+    redis_client: redis.asyncio.Redis,
+) -> None:
     """Of forty clients of two sidecars that send the same append at once, one stores it, and all have one reply."""
+    urls = (sidecar.url, sidecar_process(redis_url=redis_url, definitions=definitions).url)
 
     async def send(number: int) -> dict[str, Any]:
-        async with redis.asyncio.Redis.from_url(sidecars[number % TWO_SIDECARS].url) as one:
+        async with redis.asyncio.Redis.from_url(urls[number % 2]) as one:
             return await append(one, "chat:one", "a", "user", f"from {number}")
 
     replies = await asyncio.gather(*(send(number) for number in range(40)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis.asyncio
@@ -140,7 +141,7 @@ async def test_nothing_is_left(client: redis.asyncio.Redis, redis_client: redis.
     await run(client, "MEMREAD", "brief:awaited", "SINCE", "$", "BLOCK", "20")
     await run(client, "MEMDEL", "brief:never-there", "1-1")
     await run(client, "MEMINFO", "brief:never-there")
-    all_keys = await redis_client.keys()
+    all_keys: Any = await redis_client.keys()
     assert len(all_keys) > 5
     assert not [key for key in all_keys if key.startswith(b"mem:fork:")]
     # A copy's lease on its target is for ten seconds; what it leaves there ends with it. -2: it has ended meanwhile.

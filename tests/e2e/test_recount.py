@@ -67,7 +67,7 @@ def words(messages: Conversation) -> list[str]:
 
 def stored(client: redis.Redis, start: int, conversations: list[Conversation]) -> list[tuple[Any, Any, Any]]:
     """Store each conversation in two appends, all in one pipeline; return the replies to both, and to MEMINFO."""
-    pipeline = client.pipeline(transaction=False)
+    pipeline: Any = client.pipeline(transaction=False)
     for number, messages in enumerate(conversations, start):
         half = (len(messages) + 1) // 2
         for part in (messages[:half], messages[half:] or messages[:1]):

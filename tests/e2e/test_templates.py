@@ -182,7 +182,8 @@ async def client(sidecar: SidecarProcess, redis_url: str) -> AsyncIterator[redis
 
 async def instances(redis_client: redis.asyncio.Redis, definition: str = "default") -> set[str]:
     """Return the instances of a definition that are there, as Redis has them."""
-    names = [key.decode().partition("}:")[2] for key in await redis_client.keys("mem:log:*")]
+    keys: Any = await redis_client.keys("mem:log:*")
+    names = [key.decode().partition("}:")[2] for key in keys]
     return {instance for found, instance in map(SPACE.parse, names) if found == definition}
 
 
@@ -237,7 +238,7 @@ async def test_values_are_no_templates(client: redis.asyncio.Redis, redis_client
     for value in ("{{ workflow.id }}", "{% x %}", "a b", "é", "\r\n", "\0", "a?b", "[a]", "", "x" * 257):
         with pytest.raises(redis.exceptions.ResponseError, match="BADKEY"):
             await run(client, "MEMAPPEND", "{{ v }}", "CONTEXT", json.dumps({"v": value}), "user", "hello")
-    with pytest.raises(redis.exceptions.ResponseError, match="BADKEY '{' at offset 5 is not allowed in a key"):
+    with pytest.raises(redis.exceptions.ResponseError, match=r"BADKEY '\{' at offset 5 is not allowed in a key"):
         await run(client, "MEMAPPEND", "chat:{{ v }}", "CONTEXT", '{"v": "{{x}}"}', "user", "hello")
     assert await redis_client.dbsize() == 0
     for value in ("x" * 256, "a:b/c@d.e_f-g*"):
@@ -251,7 +252,7 @@ async def test_the_key_of_a_bare_definition(client: redis.asyncio.Redis, redis_c
     await run(client, "MEMAPPEND", "chat", "CONTEXT", '{"user": {"name": "Bo"}}', "user", "hello")
     assert await instances(redis_client, "chat") == {"support/ann-bell", "support/bo"}
     await run(client, "MEMCONTEXT", "CLEAR")
-    with pytest.raises(redis.exceptions.ResponseError, match="TEMPLATE .*there is no 'workflow.id'"):
+    with pytest.raises(redis.exceptions.ResponseError, match=r"TEMPLATE .*there is no 'workflow.id'"):
         await run(client, "MEMAPPEND", "chat", "user", "hello")
 
 
@@ -284,7 +285,7 @@ async def test_the_context_is_the_connection_s(
     assert json.loads(await run(client, "MEMCONTEXT")) == CONTEXT
     async with redis.asyncio.Redis.from_url(sidecar.url, single_connection_client=True) as other:
         assert await run(other, "MEMCONTEXT") == b"{}"
-        with pytest.raises(redis.exceptions.ResponseError, match="TEMPLATE .*there is no 'user.id'"):
+        with pytest.raises(redis.exceptions.ResponseError, match=r"TEMPLATE .*there is no 'user.id'"):
             await run(other, "MEMINFO", "{{ user.id }}")
     await run(client, "MEMCONTEXT", '{"user": {"id": "w"}}')
     await run(client, "MEMAPPEND", "{{ user.id }}", "user", "hello")

@@ -79,6 +79,18 @@ def test_files_are_not_searched() -> None:
     assert redacted(message) == (message, {})
 
 
+def test_what_only_looks_like_a_file() -> None:
+    """A text that begins as a file's address does, and a field that is called as a file's, are searched."""
+    parts = [
+        {"type": "text", "text": f"data: {MAIL}"},
+        {"type": "image_url", "image_url": {"url": f"data:text/plain,{MAIL}"}},
+    ]
+    message = {"role": "user", "content": parts, "note": f"data:x;base64,{MAIL}", "metadata": {"data": MAIL}}
+    kept, found = redacted(message)
+    assert MAIL not in json.dumps(kept)
+    assert found == {"email": 4}
+
+
 def call(arguments: str, name: str = "send") -> dict[str, Any]:
     calls = [{"id": MAIL, "type": "function", "function": {"name": name, "arguments": arguments}}]
     return {"role": "assistant", "content": "", "tool_calls": calls}

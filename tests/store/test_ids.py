@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -49,7 +50,17 @@ async def from_the_future(live: LiveStore, redis: Redis, where: Memory) -> Numbe
 
 
 async def ids(redis: Redis, where: Memory) -> list[Number]:
-    return [number(id_.decode()) for id_, _ in await redis.xrange(where.keys.log)]
+    entries: Any = await redis.xrange(where.keys.log)
+    return [number(id_.decode()) for id_, _ in entries]
+
+
+async def deleted(live: LiveStore, where: Memory, *ids: str) -> int:
+    """Delete messages and return how many went."""
+
+    def delete(done: Callable[[int | BaseException], None]) -> None:
+        live.store.delete(where, ids, done)
+
+    return await live.sent(delete)
 
 
 # ---- what may be done to a memory ----
@@ -62,12 +73,11 @@ async def nothing(live: LiveStore, redis: Redis, where: Memory) -> None:
 async def delete_the_last(live: LiveStore, redis: Redis, where: Memory) -> None:
     last = (await live.info(where)).last_id
     assert last is not None
-    assert await live.sent(lambda done: live.store.delete(where, [last], done)) == 1
+    assert await deleted(live, where, last) == 1
 
 
 async def delete_all(live: LiveStore, redis: Redis, where: Memory) -> None:
-    all_of_them = [message.id for message in (await live.read(where)).messages]
-    await live.sent(lambda done: live.store.delete(where, all_of_them, done))
+    await deleted(live, where, *(message.id for message in (await live.read(where)).messages))
 
 
 async def flush_all(live: LiveStore, redis: Redis, where: Memory) -> None:

@@ -50,12 +50,20 @@ async def info(live: LiveStore, where: Memory) -> None:
 
 async def pin(live: LiveStore, where: Memory) -> None:
     newest = (await live.read(where)).messages[-1].id
-    await live.sent(lambda done: live.store.pin(where, [newest], done, pin=True))
+
+    def change(done: Callable[[int | BaseException], None]) -> None:
+        live.store.pin(where, [newest], done, pin=True)
+
+    assert await live.sent(change) == 1
 
 
 async def delete(live: LiveStore, where: Memory) -> None:
     newest = (await live.read(where)).messages[-1].id
-    await live.sent(lambda done: live.store.delete(where, [newest], done))
+
+    def change(done: Callable[[int | BaseException], None]) -> None:
+        live.store.delete(where, [newest], done)
+
+    assert await live.sent(change) == 1
 
 
 Step = Callable[[LiveStore, Memory], Awaitable[None]]
