@@ -52,9 +52,9 @@ for at = FIRST_IDEM, #KEYS do
   repeated = repeated or {}
   repeated[at] = redis.call('GET', KEYS[at])
 end
-if state[7] or ARGV[8] ~= '' then
+if state[7] or not state[2] or ARGV[8] ~= '' then
   -- include: lease
-  local refusal = lease_refusal(lock, meta, state[7], ARGV[8])
+  local refusal = lease_refusal(lock, meta, state[7] or not state[2], ARGV[8])
   if refusal and not (requests == 1 and repeated and repeated[FIRST_IDEM]) then return refusal end
 end
 if state[2] and state[2] ~= encoding and not replaces then return 'encoding ' .. state[2] end
@@ -64,8 +64,8 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local is_new = not state[2]
 local messages, tokens = tonumber(state[3] or 0), tonumber(state[4] or 0)
 local summary_tokens, flush_until = tonumber(state[5] or 0), tonumber(state[6] or 0)
-local flush_run, epoch, floor -- the last one: last id of what was cleared; ids go on behind it, whatever the clock does
-if is_new or hard or replaces then
+local flush_run, epoch, floor -- floor: last id of what is gone; ids go on behind it, whatever the clock does
+if is_new or messages == 0 or hard or replaces then
   flush_run, epoch, floor = unpack(redis.call('HMGET', meta, 'flush_run', 'epoch', 'floor'))
 end
 local had_floor = floor
@@ -161,7 +161,7 @@ for request = 1, requests do
   elseif hard and not fits(count, sums[request]) then
     groups[request] = string.format('over %.0f %.0f', messages, tokens)
   else
-    if replaces then empty() end
+    if replaces and (state[2] or count > 0) then empty() end
     local first, last
     for message = at + 1, at + 4 * count, 4 do
       local role, shown, fields = ARGV[message], ARGV[message + 2], ARGV[message + 3]
@@ -230,11 +230,16 @@ redis.call('HSET', meta, unpack(updates))
 if is_new then
   redis.call('HSET', meta, 'encoding', encoding, 'created', now, 'epoch',
     string.format('%.0f', math.max(clock[1] * 1000000 + clock[2], tonumber(epoch or 0) + 1)))
-  if had_floor then redis.call('HDEL', meta, 'floor') end
+  if not state[7] and redis.call('EXISTS', lock) == 1 then redis.call('HSET', meta, 'locked', 1) end
   if ttl == 0 then redis.call('PERSIST', meta) end -- of a lease or a waiting reader that came before the memory
 elseif not state[1] then
   -- include: forgetting
   forget_others(meta, now)
+end
+if floor and floor ~= had_floor then
+  redis.call('HSET', meta, 'floor', floor)
+elseif had_floor and not floor then
+  redis.call('HDEL', meta, 'floor')
 end
 if ttl > 0 then -- one moment for all: a log that ends a millisecond before its totals would leave them wrong
   redis.call('PEXPIREAT', log, now + ttl)
