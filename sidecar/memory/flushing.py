@@ -31,8 +31,12 @@ class Flushing:
         self._preview = preview
         self._info = info
 
-    async def flush(self, request: FlushRequest) -> FlushReport:
+    async def flush(self, request: FlushRequest, stop: asyncio.Event) -> FlushReport:
         """Run a request.
+
+        Args:
+            request: what is wanted.
+            stop: set when nobody waits for the outcome any more; the flush itself is started, and goes on.
 
         Raises:
             FlushFailed, FlushTimeout: with `wait_ms`.
@@ -51,7 +55,7 @@ class Flushing:
             return FlushReport("failed", error=f"{problem}; a memory that is due is flushed once the engine is back")
         if request.wait_ms is None:
             return FlushReport("started" if handle.started else "joined", handle.workflow_id, handle.run_id)
-        outcome = await _wait(handle, request.wait_ms)
+        outcome = await _wait(handle, request.wait_ms, stop)
         if outcome.status == "failed":
             raise FlushFailed(f"{outcome.error or 'no reason given'}; the memory is as it was")
         return _report(handle, outcome)
@@ -85,14 +89,20 @@ def _would(outcome: FlushOutcome) -> FlushReport:
     )
 
 
-async def _wait(handle: FlushHandle, wait_ms: int) -> FlushOutcome:
+async def _wait(handle: FlushHandle, wait_ms: int, stop: asyncio.Event) -> FlushOutcome:
+    outcome = asyncio.ensure_future(handle.outcome())
+    stopped = asyncio.ensure_future(stop.wait())
     try:
-        async with asyncio.timeout(wait_ms / 1000):
-            return await handle.outcome()
-    except TimeoutError as problem:
-        raise FlushTimeout(wait_ms) from problem
+        await asyncio.wait((outcome, stopped), timeout=wait_ms / 1000, return_when=asyncio.FIRST_COMPLETED)
+        if not outcome.done():
+            raise FlushTimeout(wait_ms)
+        return outcome.result()
     except EngineUnavailable as problem:
         raise FlushFailed(f"its outcome cannot be asked for: {problem}; the flush itself may go on") from problem
+    finally:
+        outcome.cancel()
+        stopped.cancel()
+        await asyncio.gather(outcome, stopped, return_exceptions=True)
 
 
 def _is_due(memory: Memory, info: MemoryInfo, target: int | None) -> bool:

@@ -166,6 +166,7 @@ class MemoryService:
             store=store, counter=lambda encoding: self._counter(encoding).count, watches=watches, tally=tally
         )
         flushing = Flushing(engine=engine, preview=preview, info=self._info)
+        self._read_slowly = self._stoppable(self._reading.read_slowly)
         self._tasks: set[asyncio.Task[object]] = set()
         self._stops: dict[int, Callable[[], object]] = {}  # by id of a request that waits: what ends its wait
         self._other_encodings: dict[str, str] = {}
@@ -185,7 +186,7 @@ class MemoryService:
             CountRequest: self._task(self._count),
             HealthRequest: self._task(lambda _: health.report()),
             LockRequest: self._task(self._lock, stopped=lambda _: Unavailable("the wait for the lock was ended")),
-            FlushRequest: self._task(flushing.flush, stopped=lambda request: FlushTimeout(request.wait_ms or 0)),
+            FlushRequest: self._stoppable(flushing.flush, lambda request: FlushTimeout(request.wait_ms or 0)),
         }
 
     def execute(self, request: Request, done: Done) -> None:
@@ -228,6 +229,21 @@ class MemoryService:
             if stopped is not None:
                 self._stops[id(request)] = task.cancel
                 task.add_done_callback(lambda _: self._stops.pop(id(request), None))
+
+        return handle
+
+    def _stoppable(
+        self,
+        run: Callable[[Any, asyncio.Event], Coroutine[Any, Any, object]],
+        cancelled: Callable[[Any], Exception] | None = None,
+    ) -> Callable[[Any, Done], None]:
+        """Return a handler that runs a coroutine, which stops waiting once the event is set."""
+
+        def handle(request: Any, done: Done) -> None:
+            stop = asyncio.Event()
+            task = self._spawn(run(request, stop), done, cancelled and partial(cancelled, request))
+            self._stops[id(request)] = stop.set
+            task.add_done_callback(lambda _: self._stops.pop(id(request), None))
 
         return handle
 
@@ -345,10 +361,7 @@ class MemoryService:
         if not is_slow(request):
             self._reading.read(request, done)
             return
-        stop = asyncio.Event()
-        task = self._spawn(self._reading.read_slowly(request, stop), done)
-        self._stops[id(request)] = stop.set
-        task.add_done_callback(lambda _: self._stops.pop(id(request), None))
+        self._read_slowly(request, done)
 
     async def _info(self, memory: Memory) -> MemoryInfo:
         info = await _asked(lambda done: self._store.info(memory, done))

@@ -210,9 +210,13 @@ class Session:
         return self._advance()
 
     def client_eof(self) -> list[Action]:
-        """The client sends nothing more. What it sent still takes effect."""
+        """The client sends nothing more. What it sent still takes effect, but does not wait.
+
+        It may read its replies yet, and most likely it has gone: Redis ends a BLPOP then, too, and a lock that is
+        granted to nobody would keep everybody out.
+        """
         self._client_gone = True
-        return self._advance()
+        return self.nobody_waits() + self._advance()
 
     def nobody_waits(self) -> list[Action]:
         """Nobody will read the replies. Commands still take effect; those that would wait for something do not."""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
+from sidecar.dev.servers import SidecarProcess
 from sidecar.memory.keys import KeySpace
 from sidecar.tokens.vocabulary import load_encoding
 
@@ -57,6 +61,35 @@ class Entry:
 async def run(client: redis.asyncio.Redis, *words: str | bytes) -> Any:
     """Send one command and return its reply."""
     return await client.execute_command(*words)  # type: ignore[no-untyped-call]  # redis-py left it without types
+
+
+def patient(url: str) -> redis.asyncio.Redis:
+    """Return a client with one connection that waits for its reply, and sends nothing again behind the test's back.
+
+    By itself redis-py gives up after 5 seconds, and then sends the command once more.
+    """
+    return redis.asyncio.Redis.from_url(
+        url, single_connection_client=True, socket_timeout=60, retry=Retry(NoBackoff(), 0)
+    )
+
+
+async def gauge(sidecar: SidecarProcess, name: str) -> float:
+    """Return the value of a metric without labels that the sidecar shows now."""
+
+    def fetch() -> str:
+        with urllib.request.urlopen(sidecar.metrics_url, timeout=10) as page:
+            text: str = page.read().decode()
+        return text
+
+    page = await asyncio.to_thread(fetch)
+    return next(float(line.split()[1]) for line in page.splitlines() if line.startswith(f"{name} "))
+
+
+async def waiting(sidecar: SidecarProcess) -> int:
+    """Return how many locks and changes wait for somebody else's lease in a sidecar now."""
+    async with redis.asyncio.Redis.from_url(sidecar.url) as client:
+        found: int = as_map(as_map(await run(client, "MEMHEALTH"))["locks"])["waiting"]
+    return found
 
 
 async def stored(client: redis.asyncio.Redis, definition: str, instance: str) -> list[Entry]:

@@ -164,6 +164,18 @@ class TestHealth:
         bench.store.waiting[0](Unavailable("too late"))
 
 
+class TestStop:
+    async def test_a_flush_whose_client_has_gone(self) -> None:
+        """Nobody waits for it any more, and it is started and goes on all the same."""
+        bench = Bench(info())
+        request = flush(force=True, wait_ms=60_000)
+        results = start(bench, request)
+        bench.service.stop(request)
+        await eventually(lambda: results)
+        assert [type(result) for result in results] == [FlushTimeout]
+        assert len(bench.engine.orders) == 1
+
+
 class TestClose:
     async def test_tasks_end(self) -> None:
         """Closing ends what runs; each caller is answered once, whoever waited for a flush that it goes on."""

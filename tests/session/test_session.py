@@ -265,6 +265,17 @@ class TestEnds:
         assert client.done(0, 1) == [b"<:1\r\n"]
         assert client.done(1, 2) == [b"<:2\r\n", "close client"]
 
+    def test_the_client_leaves_while_it_waits(self, ready: Client) -> None:
+        """What waits for something to happen stops waiting at once, also where it starts later; the rest goes on."""
+        assert ready.sends("MEMLOCK a 1000 WAIT 1000", "MEMCLEAR b") == ["run MEMLOCK", "run MEMCLEAR"]
+        ready.sends("MEMREAD a SINCE $ BLOCK 1000")
+        assert ready.leaves() == ["stop MEMLOCK"]
+        assert ready.done(0, Unavailable("ended")) == [
+            b"<-UNAVAILABLE " + Unavailable("ended").reply().split(" ", 1)[1].encode() + b"\r\n",
+            "run MEMREAD",
+            "stop MEMREAD",
+        ]
+
     def test_redis_leaves(self, client: Client) -> None:
         """When Redis closes, so does the client's connection, once."""
         client.sends("QUIT")

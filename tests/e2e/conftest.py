@@ -1,0 +1,38 @@
+"""Two sidecars in front of the shared Redis, for tests that neither stop nor configure one: starting one is slow."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sidecar.dev.servers import RedisServer, SidecarProcess
+from tests.support.children import Children, StartSidecar
+
+DEFINITIONS: list[dict[str, Any]] = [
+    {"id": "turn", "max_tokens": None, "locking": {"wait": "60s"}},
+    {"id": "hasty", "max_tokens": None, "locking": {"wait": "50ms"}},
+    {"id": "chat", "max_tokens": 2_000, "flush": {"strategy": "hybrid_summary", "threshold": 0.9, "target": 0.5}},
+]
+"""Whose changes wait a minute for a lease; whose wait nearly not at all; what is compacted above 1,800 tokens."""
+
+
+@pytest.fixture(scope="session")
+def shared_sidecars(
+    shared_children: Children, redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[SidecarProcess, SidecarProcess]:
+    """Both, for the whole run."""
+    definitions = tmp_path_factory.mktemp("sidecars") / "definitions.yaml"
+    definitions.write_text(json.dumps({"definitions": DEFINITIONS}))
+    start = StartSidecar(shared_children)
+    first, second = (start(redis_url=redis_server.url, definitions=definitions, wait=False) for _ in range(2))
+    first.wait_ready()
+    second.wait_ready()
+    return first, second
+
+
+@pytest.fixture
+def sidecars(shared_sidecars: tuple[SidecarProcess, SidecarProcess], redis_url: str) -> tuple[SidecarProcess, ...]:
+    """Both, in front of a Redis that is empty again."""
+    return shared_sidecars
