@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import struct
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import redis.asyncio
+from hiredis import pack_command
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -71,6 +74,20 @@ def patient(url: str) -> redis.asyncio.Redis:
     return redis.asyncio.Redis.from_url(
         url, single_connection_client=True, socket_timeout=60, retry=Retry(NoBackoff(), 0)
     )
+
+
+async def ghost(sidecar: SidecarProcess, *words: str) -> asyncio.StreamWriter:
+    """Send a command as a client that will not be there for the reply: it goes with `vanish`."""
+    _, writer = await asyncio.open_connection("127.0.0.1", sidecar.port)
+    writer.write(pack_command(words))  # type: ignore[arg-type]  # its stub knows one word
+    return writer
+
+
+def vanish(writer: asyncio.StreamWriter, *, reset: bool) -> None:
+    """End a connection: with a reset, or as the end of a process does it."""
+    if reset:
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 async def gauge(sidecar: SidecarProcess, name: str) -> float:

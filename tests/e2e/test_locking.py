@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
-import struct
 from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 import redis.asyncio
-from hiredis import pack_command
 from redis.exceptions import ResponseError
 
 from sidecar.dev.servers import SidecarProcess
-from tests.e2e.agents import SPACE, as_map, gauge, meta, patient, run, stored, text, waiting
+from tests.e2e.agents import SPACE, as_map, gauge, ghost, meta, patient, run, stored, text, vanish, waiting
 from tests.support.waiting import eventually
 
 Sidecars = tuple[SidecarProcess, ...]
@@ -24,6 +21,8 @@ AGENTS = 100
 
 LONG_MS = "60000"
 """A lease or a wait that does not end by itself while a test runs."""
+
+WAITING = ("MEMLOCK", "turn:shared", LONG_MS, "WAIT", LONG_MS)
 
 
 async def lock(client: redis.asyncio.Redis, key: str, *options: str, ttl_ms: str = LONG_MS) -> dict[str, Any]:
@@ -172,7 +171,7 @@ async def test_who_has_gone_waits_no_longer(sidecars: Sidecars) -> None:
     """Clients that vanish while they wait leave the line: the next one gets the lease, and none is held by a ghost."""
     async with patient(sidecars[0].url) as holder, patient(sidecars[1].url) as last:
         granted = await lock(holder, "turn:shared")
-        ghosts = [await ghost(sidecars[number % 2]) for number in range(10)]
+        ghosts = [await ghost(sidecars[number % 2], *WAITING) for number in range(10)]
         await in_line(sidecars, 10)
         for number, each in enumerate(ghosts):
             vanish(each, reset=number % 4 < 2)
@@ -188,24 +187,10 @@ async def test_who_goes_right_before_the_turn(sidecars: Sidecars, reset: bool) -
     async with patient(sidecars[0].url) as holder:
         for _ in range(20):
             granted = await lock(holder, "turn:shared", "WAIT", LONG_MS)
-            waits = await ghost(sidecars[0])
+            waits = await ghost(sidecars[0], *WAITING)
             await in_line(sidecars[:1], 1)
             vanish(waits, reset=reset)
             await run(holder, "MEMUNLOCK", "turn:shared", granted["token"])
-
-
-async def ghost(sidecar: SidecarProcess) -> asyncio.StreamWriter:
-    """Return the connection of a client that waits for the lease."""
-    _, writer = await asyncio.open_connection("127.0.0.1", sidecar.port)
-    writer.write(pack_command(("MEMLOCK", "turn:shared", LONG_MS, "WAIT", LONG_MS)))  # type: ignore[arg-type]  # its stub knows one word
-    return writer
-
-
-def vanish(writer: asyncio.StreamWriter, *, reset: bool) -> None:
-    """End a connection: as a process that ends does it, or as one does whose host is unplugged and comes back."""
-    if reset:
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
 
 
 async def test_no_flush_within_a_turn(sidecars: Sidecars, redis_client: redis.asyncio.Redis) -> None:

@@ -6,7 +6,7 @@
 --       3 ms that fences and the last id are remembered, 0 = not at all
 -- Returns a string: the number of messages that were removed, 0 for a memory that does not exist; or
 -- "locked <ms left>" or "stale-lock", and nothing was deleted.
--- A lease that is held stays held: it guards the memory's name, not its content.
+-- A lease that is held stays held: it guards the memory's name, not its content. Whoever waits for a message waits on.
 -- Cost: O(1) here; UNLINK frees the memory in the background.
 
 -- include: lease
@@ -15,7 +15,7 @@
 local log, meta, keep, work, due, lock = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local remembered_ms = tonumber(ARGV[3])
 
-local state = redis.call('HMGET', meta, 'locked', 'lock_fence', 'fence', 'floor', 'epoch')
+local state = redis.call('HMGET', meta, 'locked', 'lock_fence', 'fence', 'floor', 'epoch', 'watched')
 local may_be_locked = state[1] or not state[5]
 local refusal = lease_refusal(lock, meta, may_be_locked, ARGV[2])
 if refusal then return refusal end
@@ -42,8 +42,14 @@ if remembered_ms > 0 then
   keep_field('fence', state[3])
   keep_field('floor', floor)
 end
+local watched_ms = 0
+if state[6] then
+  local clock = redis.call('TIME')
+  watched_ms = tonumber(state[6]) - clock[1] * 1000 - math.floor(clock[2] / 1000)
+  if watched_ms > 0 then keep_field('watched', state[6]) end
+end
 if #left > 0 then
   redis.call('HSET', meta, unpack(left))
-  redis.call('PEXPIRE', meta, math.max(remembered_ms, lease_ms))
+  redis.call('PEXPIRE', meta, math.max(remembered_ms, lease_ms, watched_ms))
 end
 return tostring(removed)

@@ -14,6 +14,7 @@
 -- Cost: O(1); UNLINK frees what was gathered in the background.
 
 -- include: ids
+-- include: life
 
 local gathered, gathered_meta, gathered_keep, source_meta = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local log, meta, keep, due, lock = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
@@ -35,7 +36,8 @@ local function refuse(why)
   return why
 end
 
-local target = redis.call('HMGET', meta, 'messages', 'summary', 'epoch', 'forked_by', 'floor', 'tokens', 'summary_tokens')
+local target = redis.call('HMGET', meta, 'messages', 'summary', 'epoch', 'forked_by', 'floor', 'tokens', 'summary_tokens',
+  'watched')
 if target[4] == ARGV[1] then return done(tonumber(target[1]), tonumber(target[6]), tonumber(target[7] or 0)) end
 if redis.call('GET', lock) ~= ARGV[1] then return refuse('stale-lock') end
 if tonumber(target[1] or 0) > 0 or target[2] then return refuse('not-empty') end
@@ -88,4 +90,5 @@ for _, key in ipairs({ log, meta, keep }) do
   if ttl > 0 then redis.call('PEXPIREAT', key, now + ttl) else redis.call('PERSIST', key) end
 end
 if ttl > 0 then redis.call('HSET', meta, 'ttl', ttl) end
+if messages > 0 and tonumber(target[8] or 0) > now then wake(meta) end
 return done(messages, tokens, summary_tokens)
