@@ -253,6 +253,8 @@ class FlushSteps:
         known = self._definition(order.definition, order.instance)
         totals = await self._store.totals(order.definition, order.instance)
         facts = await self._facts(order.definition, order.instance, "+")
+        if not facts:
+            return FlushOutcome("not-due")  # as a begin would say, FORCE or not
         limits = _limits(known, totals.summary_tokens, order.target_tokens, facts, force=order.force)
         strategy = _strategy(known, order.strategy)
         plan = await asyncio.to_thread(make_plan, strategy, facts, limits)

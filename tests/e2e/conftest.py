@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,14 +20,20 @@ DEFINITIONS: list[dict[str, Any]] = [
 
 
 @pytest.fixture(scope="session")
+def shared_definitions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file that holds `DEFINITIONS`."""
+    path = tmp_path_factory.mktemp("sidecars") / "definitions.yaml"
+    path.write_text(json.dumps({"definitions": DEFINITIONS}))
+    return path
+
+
+@pytest.fixture(scope="session")
 def shared_sidecars(
-    shared_children: Children, redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
+    shared_children: Children, redis_server: RedisServer, shared_definitions: Path
 ) -> tuple[SidecarProcess, SidecarProcess]:
     """Both, for the whole run."""
-    definitions = tmp_path_factory.mktemp("sidecars") / "definitions.yaml"
-    definitions.write_text(json.dumps({"definitions": DEFINITIONS}))
     start = StartSidecar(shared_children)
-    first, second = (start(redis_url=redis_server.url, definitions=definitions, wait=False) for _ in range(2))
+    first, second = (start(redis_url=redis_server.url, definitions=shared_definitions, wait=False) for _ in range(2))
     first.wait_ready()
     second.wait_ready()
     return first, second

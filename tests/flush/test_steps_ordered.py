@@ -273,8 +273,8 @@ async def test_a_preview_disturbs_no_flush(redis_client: Redis, steps: FlushStep
 
 
 async def test_a_preview_of_nothing(redis_client: Redis, steps: FlushSteps) -> None:
-    """A memory that does not exist would lose nothing, and is not made by asking."""
-    assert await steps.preview(FlushOrder("summed", "i", force=True)) == FlushOutcome("done", strategy="hybrid_summary")
+    """A memory that does not exist is not due, FORCE or not, as a flush would say; it is not made by asking."""
+    assert await steps.preview(FlushOrder("summed", "i", force=True)) == FlushOutcome("not-due")
     assert await redis_client.keys("*") == []
 
 
