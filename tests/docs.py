@@ -11,6 +11,7 @@ from pathlib import Path
 from sidecar.commands.table import COMMANDS
 from sidecar.config.settings import PREFIX, Settings
 from tests.command_docs import commands_page
+from tests.definition_docs import reference, schema_text
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 DOCS = README.parent / "docs"
@@ -45,7 +46,11 @@ def with_tables(readme: str) -> str:
 
 def pages() -> dict[str, str]:
     """Return the generated files of docs/, by name."""
-    return {"commands.md": commands_page()}
+    return {
+        "commands.md": commands_page(),
+        "definitions.md": reference(),
+        "definitions.schema.json": schema_text(),
+    }
 
 
 if __name__ == "__main__":

@@ -10,8 +10,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
+from sidecar.config import durations
 from sidecar.config.definition_parts import (
     FORBID,
+    MAX_LIMIT,
     BlockModel,
     Duration,
     Encoding,
@@ -22,6 +24,7 @@ from sidecar.config.definition_parts import (
     LimitsModel,
     LockingModel,
     MediaModel,
+    OrShort,
     PrivacyModel,
     life,
 )
@@ -73,7 +76,9 @@ class DefinitionModel(BaseModel):
 
     id: Identifier = Field(description="First part of the keys of its memories.")
     description: str = Field(default="", description="For people.")
-    version: Annotated[str, BeforeValidator(_text)] = Field(default="", max_length=64, description="For people.")
+    version: Annotated[str, BeforeValidator(_text), OrShort({"type": "number"})] = Field(
+        default="", max_length=64, description="For people."
+    )
     type: Literal["token_based", "message_count_based", "buffer"] = Field(
         default="token_based",
         description="What limits it: tokens, messages, or (`buffer`) either, with the oldest messages going as new "
@@ -91,13 +96,15 @@ class DefinitionModel(BaseModel):
     per_message_overhead: int = Field(
         default=3, ge=0, le=1_000, description="Tokens that the chat format adds to each message."
     )
-    max_tokens: Limit | None = Field(default=128_000, description="Most tokens, the summary included.")
+    max_tokens: Limit | None = Field(
+        default=128_000, description="Most tokens, the summary included; the default is one of `token_based` only."
+    )
     max_messages: Limit | None = Field(default=None, description="Most messages.")
     max_context_ratio: float | None = Field(
         default=None, gt=0, le=1, description="`max_tokens` as a share of the model's context."
     )
     media: MediaModel = Field(default=MediaModel(), description="What parts weigh that are no text.")
-    ttl: Annotated[LifeModel | None, BeforeValidator(life)] = Field(
+    ttl: Annotated[LifeModel | None, BeforeValidator(life), OrShort(durations.SCHEMA)] = Field(
         default=None, description="Life time after the last append or read; without it a memory never expires."
     )
     key_template: Annotated[str, Field(min_length=1), AfterValidator(_template)] | None = Field(
@@ -108,8 +115,8 @@ class DefinitionModel(BaseModel):
     )
     overflow: Literal["allow", "reject", "trim"] | None = Field(
         default=None,
-        description="What happens to an append above a limit: it is stored (`allow`), refused, or the oldest make "
-        "room.",
+        description="What happens to an append above a limit: it is stored (`allow`, the default), refused, or the "
+        "oldest make room (`trim`, which every buffer does).",
     )
     priority_blocks: list[BlockModel] = Field(
         default=[], max_length=32, description="Classes of messages; a message belongs to the first one that it fits."
@@ -263,11 +270,22 @@ class DefinitionsFile(BaseModel):
     model_config = FORBID
 
     strict: bool | None = Field(default=None, description="Refuse keys that name no definition.")
-    models: dict[str, Annotated[ModelModel, BeforeValidator(lambda value: _context(value))]] | None = Field(
+    models: (
+        dict[
+            str,
+            Annotated[
+                ModelModel,
+                BeforeValidator(lambda value: _context(value)),
+                OrShort({"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}),
+            ],
+        ]
+        | None
+    ) = Field(
         default=None, description="Language models that the table lacks, or has otherwise: context size, encoding."
     )
     defaults: dict[str, Any] | None = Field(
-        default=None, description="Fields that every definition has unless it says otherwise."
+        default=None,
+        description="Fields that every definition has unless it says otherwise, or excludes them by what it says.",
     )
     definitions: list[DefinitionModel] = Field(min_length=1, description="The definitions.")
 

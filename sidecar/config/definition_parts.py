@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -11,11 +12,16 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
+from sidecar.config import durations, sizes
 from sidecar.config.durations import parse_duration
 from sidecar.config.sizes import parse_size
 from sidecar.memory.message import ROLES
@@ -28,6 +34,9 @@ MAX_LIMIT = 1_000_000_000
 
 MAX_REPLACEMENT_CHARACTERS = 64
 """Longest replacement: it may stand in a message a thousand times."""
+
+IDENTIFIER = r"[A-Za-z0-9_.-]{1,64}"
+"""What names of definitions, classes and patterns are made of."""
 
 FORBID = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -46,7 +55,7 @@ def _one_of(value: Any, known: tuple[str, ...], what: str) -> Any:
 def _identifier(value: Any) -> str:
     # YAML reads an empty value as null and `no` as false; their Python names are not what was meant.
     text = "" if value is None or isinstance(value, bool) else str(value)
-    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", text):
+    if not re.fullmatch(IDENTIFIER, text):
         raise ValueError(
             f"'{value}' must have 1 to 64 of the characters A-Z a-z 0-9 _ . -, in quotes if it is a word of YAML"
         )
@@ -62,14 +71,51 @@ def _replacement(value: str) -> str:
     return value
 
 
-Duration = Annotated[int, BeforeValidator(_duration), Field(ge=1)]
-Size = Annotated[int, BeforeValidator(parse_size), Field(ge=1, le=512 * 1024 * 1024)]
+@dataclass(frozen=True)
+class OrShort:
+    """Tells the JSON schema of a field that it may also be written in a short form, which a validator makes long."""
+
+    short: JsonSchemaValue
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        long = handler(core)
+        return {"anyOf": [self.short, *long.get("anyOf", [long])]}
+
+
+def _choice(known: tuple[str, ...]) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "enum": list(known)})
+
+
+_ROLES = tuple(sorted(ROLES))
+_STRATEGIES = tuple(sorted(STRATEGIES))
+
+Duration = Annotated[int, BeforeValidator(_duration), Field(ge=1), WithJsonSchema(durations.SCHEMA)]
+Wait = Annotated[
+    int,
+    BeforeValidator(lambda value: 0 if value in (0, "0") else _duration(value)),
+    WithJsonSchema({"anyOf": [durations.SCHEMA, {"enum": [0, "0"]}]}),
+]
+Size = Annotated[int, BeforeValidator(parse_size), Field(ge=1, le=sizes.LARGEST_BYTES), WithJsonSchema(sizes.SCHEMA)]
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT)]
 Estimate = Annotated[int, Field(ge=0, le=MAX_LIMIT)]
-Identifier = Annotated[str, BeforeValidator(_identifier)]
-Role = Annotated[str, BeforeValidator(lambda value: _one_of(value, tuple(sorted(ROLES)), "role"))]
-Encoding = Annotated[str, BeforeValidator(lambda value: _one_of(value, ENCODINGS, "encoding"))]
-Replacement = Annotated[str, AfterValidator(_replacement)]
+Identifier = Annotated[
+    str,
+    BeforeValidator(_identifier),
+    WithJsonSchema({"type": ["string", "number"], "pattern": f"^{IDENTIFIER}$"}),
+]
+Role = Annotated[str, BeforeValidator(lambda value: _one_of(value, _ROLES, "role")), _choice(_ROLES)]
+Encoding = Annotated[str, BeforeValidator(lambda value: _one_of(value, ENCODINGS, "encoding")), _choice(ENCODINGS)]
+Strategy = Annotated[
+    str, BeforeValidator(lambda value: _one_of(value, _STRATEGIES, "flush strategy")), _choice(_STRATEGIES)
+]
+BuiltinSet = Annotated[
+    str, BeforeValidator(lambda value: _one_of(value, BUILTIN_SETS, "built-in set of patterns")), _choice(BUILTIN_SETS)
+]
+Replacement = Annotated[
+    str,
+    AfterValidator(_replacement),
+    WithJsonSchema({"type": "string", "maxLength": MAX_REPLACEMENT_CHARACTERS, "pattern": r'^[^"\\\x00-\x1f]*$'}),
+]
 
 
 class FlushModel(BaseModel):
@@ -77,9 +123,7 @@ class FlushModel(BaseModel):
 
     model_config = FORBID
 
-    strategy: Annotated[
-        str, BeforeValidator(lambda value: _one_of(value, tuple(sorted(STRATEGIES)), "flush strategy"))
-    ] = Field(default="hybrid_summary", description="How a memory is compacted.")
+    strategy: Strategy = Field(default="hybrid_summary", description="How a memory is compacted.")
     threshold: float = Field(default=0.8, gt=0, le=1, description="Share of a limit above which a flush is due.")
     target: float = Field(
         default=0.5, gt=0, le=1, description="Share of a limit that a flush brings the memory down to."
@@ -135,7 +179,8 @@ class BlockModel(BaseModel):
 
     name: Identifier = Field(description="Name of the class, for `token_allocation`.")
     priority: Literal["critical", "high", "normal", "low"] = Field(
-        default="normal", description="`critical` messages are in every budgeted read and are never removed."
+        default="normal",
+        description="`critical` messages are in every budgeted read and are never removed; the others do not differ.",
     )
     roles: list[Role] = Field(default=[], description="Roles of its messages; none named: all.")
     keywords: list[Annotated[str, Field(min_length=1, max_length=256)]] = Field(
@@ -164,9 +209,7 @@ class PrivacyModel(BaseModel):
 
     model_config = FORBID
 
-    redact: list[
-        Annotated[str, BeforeValidator(lambda value: _one_of(value, BUILTIN_SETS, "built-in set of patterns"))]
-    ] = Field(default=[], description=f"Built-in sets of patterns: {', '.join(BUILTIN_SETS)}.")
+    redact: list[BuiltinSet] = Field(default=[], description=f"Built-in sets of patterns: {', '.join(BUILTIN_SETS)}.")
     patterns: list[PatternModel] = Field(default=[], max_length=64, description="Patterns of your own.")
     replacement: Replacement = Field(
         default="[{kind}]", description="What stands in place of what was found; `{kind}` is the name of the pattern."
@@ -181,9 +224,7 @@ class LockingModel(BaseModel):
 
     min_lease: Duration = Field(default=100, description="Shortest lease of MEMLOCK.")
     max_lease: Duration = Field(default=600_000, description="Longest lease of MEMLOCK at a time.")
-    wait: Annotated[int, BeforeValidator(lambda value: 0 if value in (0, "0") else _duration(value))] = Field(
-        default=5_000, ge=0, description="How long a change waits for somebody else's lease; 0: not at all."
-    )
+    wait: Wait = Field(default=5_000, description="How long a change waits for somebody else's lease; 0: not at all.")
     max_wait: Duration = Field(default=60_000, description="Longest WAIT of MEMLOCK.")
 
     @model_validator(mode="after")

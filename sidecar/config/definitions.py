@@ -128,7 +128,7 @@ def _parsed(file: _File, files: Sequence[_File]) -> DefinitionsFile | None:
     defaults = next((found for each in files if (found := _defaults(each)) is not None), {})
     definitions = value.get("definitions") if isinstance(value, dict) else None
     if defaults and isinstance(value, dict) and isinstance(definitions, list):
-        merged = [_merged(defaults, each) if isinstance(each, dict) else each for each in definitions]
+        merged = [_with_defaults(defaults, each) if isinstance(each, dict) else each for each in definitions]
         value = {**value, "definitions": merged}
     try:
         return DefinitionsFile.model_validate(value)
@@ -142,6 +142,18 @@ def _defaults(file: _File) -> Mapping[str, Any] | None:
     value = file.document.value
     found = value.get("defaults") if isinstance(value, dict) else None
     return found if isinstance(found, dict) else None
+
+
+def _with_defaults(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a definition over the defaults, without those that what it says itself excludes."""
+    excluded: set[str] = set()
+    if own.get("type") == "buffer":
+        excluded |= {"flush", "overflow"}
+    if "max_context_ratio" in own:
+        excluded.add("max_tokens")
+    if "max_tokens" in own:
+        excluded.add("max_context_ratio")
+    return _merged({name: value for name, value in defaults.items() if name not in excluded}, own)
 
 
 def _merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

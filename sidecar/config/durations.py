@@ -22,6 +22,9 @@ _UNITS_MS = {
 }
 _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", re.IGNORECASE)
 
+SCHEMA = {"type": "string", "pattern": r"^\s*(\d+(\.\d+)?\s*[A-Za-z]+\s*)+$"}
+"""A duration for JSON schema. Any word passes for a unit: a pattern without regard to case would be unreadable."""
+
 LONGEST_MS = 10 * 365 * 86_400_000
 """Ten years. More is a slip of the pen, and Redis refuses expiry times that overflow."""
 

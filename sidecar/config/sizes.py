@@ -7,6 +7,17 @@ import re
 _UNITS = {"": 1, "b": 1, "kib": 1024, "kb": 1000, "mib": 1024**2, "mb": 1000**2, "gib": 1024**3, "gb": 1000**3}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
 
+LARGEST_BYTES = 512 * 1024 * 1024
+"""Longest string that Redis takes."""
+
+SCHEMA = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1, "maximum": LARGEST_BYTES},
+        {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*([KMGkmg][Ii]?[Bb]|[Bb])?\s*$"},
+    ]
+}
+"""A size for JSON schema."""
+
 
 def parse_size(value: object) -> int | None:
     """Return bytes; None for none.

@@ -138,6 +138,27 @@ def test_defaults(tmp_path: Path) -> None:
     assert (by_id["b"].ttl_ms, by_id["b"].flush.strategy, by_id["b"].flush.target) == (7_200_000, "fifo", 0.3)
 
 
+DEFAULTS_THAT_DO_NOT_FIT = """\
+defaults: {model: gpt-4, max_context_ratio: 0.5, overflow: reject, flush: {strategy: fifo}}
+definitions:
+  - {id: ratio}
+  - {id: tokens, max_tokens: 900}
+  - {id: ring, type: buffer, max_messages: 5}
+"""
+
+
+def test_defaults_give_way(tmp_path: Path) -> None:
+    """A default that a definition's own fields exclude does not hold for it: one buffer forbids no defaults."""
+    by_id = load_definitions(written(tmp_path, a=DEFAULTS_THAT_DO_NOT_FIT)).by_id
+    assert {name: (each.max_tokens, each.overflow) for name, each in by_id.items() if name != "default"} == {
+        "ratio": (4_096, "reject"),
+        "tokens": (900, "reject"),
+        "ring": (4_096, "trim"),
+    }
+    text = "defaults: {max_tokens: 900}\ndefinitions: [{id: a, model: gpt-4, max_context_ratio: 0.5}]"
+    assert load_definitions(written(tmp_path, a=text)).by_id["a"].max_tokens == 4_096
+
+
 MODELS = """\
 models:
   mine: 10000
