@@ -16,10 +16,10 @@ import redis
 import redis.asyncio
 import redis.exceptions
 
-from sidecar.dev.servers import RedisServer, SidecarProcess
+from sidecar.dev.servers import RedisServer, SidecarProcess, TemporalServer
 from sidecar.tokens.vocabulary import load_encoding
-from tests.e2e.agents import as_map, run
-from tests.support.children import Children, StartSidecar
+from tests.e2e.agents import as_map, definitions_file, run
+from tests.support.children import Children, StartSidecar, StartWorker
 from tests.support.waiting import eventually
 
 SAID = "naïve café: 数を数える, 14:05 🙂"
@@ -254,3 +254,30 @@ async def test_the_latest_file_is_in_force(reloaded: Reloaded, client: redis.asy
         return bool(as_map(await run(client, "MEMINFO", "often:one"))["limit-messages"] == 39)
 
     await eventually(last, why="an older file is in force")
+
+
+async def test_a_worker_reads_them_anew(
+    redis_url: str,
+    temporal_server: TemporalServer,
+    sidecar_process: StartSidecar,
+    worker_process: StartWorker,
+    tmp_path: Path,
+) -> None:
+    """A Temporal worker goes on after SIGHUP, and its next flush is that of the new definition."""
+    definition: dict[str, Any] = {"id": "worked", "max_messages": 10, "flush": {"strategy": "fifo", "target": 0.5}}
+    definitions = definitions_file(tmp_path, **definition)
+    deployment: dict[str, Any] = {
+        "redis_url": redis_url,
+        "temporal_address": temporal_server.address,
+        "definitions": definitions,
+        "settings": {"MEMSIDECAR_TEMPORAL_TASK_QUEUE": "reloading", "MEMSIDECAR_PROJECT": "reloading-worker"},
+    }
+    worker, sidecar = worker_process(**deployment), sidecar_process(engine="temporal", **deployment)
+    definitions_file(tmp_path, **{**definition, "flush": {"strategy": "fifo", "target": 0.2}})
+    os.kill(worker.pid, signal.SIGHUP)
+    await eventually(lambda: worker.has_printed('"reload.done"'), why="the worker does not read them anew")
+    async with redis.asyncio.Redis.from_url(sidecar.url, decode_responses=True) as client:
+        await run(client, "MEMAPPEND", "worked:one", *(word for text in "abcdefghi" for word in ("user", text)))
+        flushed = as_map(await run(client, "MEMFLUSH", "worked:one", "WAIT", "60000"))
+        assert flushed["status"] in ("done", "not-due")
+        assert await texts(client, "worked:one") == ["h", "i"]

@@ -72,9 +72,11 @@ async def test_keywords(talk: Talk) -> None:
 async def test_name(talk: Talk) -> None:
     """A class is given its share by its name; another class is not bound by it."""
     key = "chatty:name"
-    await talk.say(key, *("weather" + words(20) for _ in range(3)), *("invoice" + words(20) for _ in range(3)))
+    for about in ("weather", "invoice"):
+        await talk.say(key, *(f"{about} {words(11)}" for _ in range(4)))
+    assert (await talk.map("MEMINFO", key))["tokens"] <= 100
     read = await talk.texts(key, "TOKENS", "100")
-    assert [text[:7] for text in read] == ["weather", "invoice", "invoice", "invoice"]
+    assert [text[:7] for text in read] == ["weather", "weather", *["invoice"] * 4]
 
 
 @shows("token_allocation")
