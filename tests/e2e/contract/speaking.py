@@ -1,0 +1,61 @@
+"""redis-py as the one who speaks in a dialogue."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+
+from tests.e2e.dialogue import Dialogue, Refusal, Rehearsal, Reply
+
+
+class Speaker:
+    """A client of redis-py that stays on one connection, as MEMCONTEXT and transactions want it.
+
+    Args:
+        port: the sidecar's.
+        protocol: 2 or 3.
+    """
+
+    _keys = itertools.count()
+
+    def __init__(self, port: int, protocol: int) -> None:
+        self.protocol = protocol
+        self._client = redis.Redis(port=port, protocol=protocol, decode_responses=True, single_connection_client=True)
+
+    def ask(self, *words: str | bytes) -> Reply:
+        """Send one command and return its reply, or its error as it came over the wire."""
+        try:
+            reply: Any = self._client.execute_command(*words)  # type: ignore[no-untyped-call]
+        except redis.ResponseError as problem:
+            # redis-py takes a first word that it knows off the text.
+            return Refusal(f"{problem.status_code} {problem}" if problem.status_code else str(problem))
+        return reply
+
+    def line(self, line: str) -> Reply:
+        """Send a command whose words stand between spaces."""
+        return self.ask(*line.split(" "))
+
+    def map(self, *words: str) -> dict[str, Any]:
+        """Send a command whose reply is a map, and return it as one on either protocol."""
+        reply = self.ask(*words)
+        return reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
+
+    def key(self, definition: str = "") -> str:
+        """Return a key that nobody has used, so that no flush of an earlier test is about it."""
+        return f"{definition}{definition and ':'}m{next(self._keys)}"
+
+    def hold(self, dialogue: Dialogue) -> None:
+        """Go through a dialogue."""
+        rehearsal = Rehearsal(self.protocol, self.key())
+        for step in dialogue.steps:
+            rehearsal.check(step, self.ask(*rehearsal.words(step)))
+
+    def replies(self, *lines: Sequence[str]) -> list[Reply]:
+        """Send commands one after the other and return all replies."""
+        return [self.ask(*line) for line in lines]
+
+    def close(self) -> None:
+        self._client.close()

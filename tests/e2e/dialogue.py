@@ -1,0 +1,155 @@
+"""Dialogues: commands and the replies that they must have, as data that can be put to any client, in any language.
+
+Replies are written in the terms of RESP3: a dict is a map, a bool a boolean, a float a double, None is null; `in_resp2`
+says what comes instead on RESP2. A `<name>` in a reply stands for whatever comes there first, and for the same
+everywhere after it, in commands too. The part of the name before its hyphen says what may come (see `FORMS`); a name
+that is nothing but that part stands for something else each time. How a client is asked is not decided here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import ndiff
+from pathlib import Path
+from pprint import pformat
+from typing import Any
+
+import pytest
+
+Reply = Any
+"""What a client makes of a reply: None, bool, int, float, str, list, dict, or a `Refusal`."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An error. In a dialogue: the beginning of its line; from a client: the line."""
+
+    line: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command, and its reply."""
+
+    words: tuple[str, ...]
+    reply: Reply
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """What is said on one connection, and the promise that it shows."""
+
+    promise: str
+    steps: tuple[Step, ...]
+
+    def __str__(self) -> str:
+        return self.promise.replace(" ", "-")
+
+
+def dialogue(promise: str, *steps: Step) -> Dialogue:
+    """Return a dialogue."""
+    return Dialogue(promise, steps)
+
+
+def step(line: str, *further: str, gives: Reply) -> Step:
+    """Return a step: `line` is taken apart at its spaces, the words of `further` are whole."""
+    return Step((*line.split(" "), *further), gives)
+
+
+def from_file(path: Path) -> Dialogue:
+    """Read a dialogue from JSON: a list of objects with `send`, and `reply` or `error`."""
+    steps = [
+        Step(tuple(each["send"]), Refusal(each["error"]) if "error" in each else each["reply"])
+        for each in json.loads(path.read_text())
+    ]
+    return Dialogue(path.stem, tuple(steps))
+
+
+def _number(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _double(value: object) -> bool:
+    return isinstance(value, float) or (isinstance(value, str) and re.fullmatch(r"\d+\.\d+(e-\d+)?", value) is not None)
+
+
+FORMS: Mapping[str, Callable[[object], bool]] = {
+    "id": lambda value: isinstance(value, str) and re.fullmatch(r"\d+-\d+", value) is not None,
+    "number": _number,
+    "double": _double,
+    "text": lambda value: isinstance(value, str) and value != "",
+}
+"""What a `<name>` may stand for: a message id, a whole number, a double (its text on RESP2), any text."""
+
+_NAME = re.compile(r"<([a-z]+)((?:-[a-z0-9]+)?)>")
+
+
+class Rehearsal:
+    """A dialogue under way.
+
+    Args:
+        protocol: 2 or 3.
+        key: what `<key>` stands for.
+    """
+
+    def __init__(self, protocol: int, key: str) -> None:
+        self._protocol = protocol
+        self._known: dict[str, Any] = {"key": key}
+
+    def words(self, step: Step) -> list[str]:
+        """Return the words that are to be sent."""
+        return [self._filled(word) for word in step.words]
+
+    def check(self, step: Step, got: Reply) -> None:
+        """Compare a reply with the one that must come; types count, and so does the order of a map."""
+        wanted = step.reply
+        if isinstance(wanted, Refusal):
+            expected = self._filled(wanted.line)
+            if not isinstance(got, Refusal) or not got.line.startswith(expected):
+                pytest.fail(f"{' '.join(step.words)}\n{got!r} instead of an error {expected!r}")
+            return
+        shown = _shown(self._met(wanted if self._protocol == 3 else in_resp2(wanted), got))
+        if _shown(got) != shown:
+            difference = ndiff(shown.splitlines(), _shown(got).splitlines())
+            pytest.fail("\n".join((" ".join(step.words), *difference)))
+
+    def _met(self, wanted: Reply, got: Reply) -> Reply:
+        """Return `wanted` with everything filled in that `got` may say."""
+        if isinstance(wanted, str):
+            name = _NAME.fullmatch(wanted)
+            if name and name[1] in FORMS and name[1] + name[2] not in self._known and FORMS[name[1]](got):
+                if name[2]:
+                    self._known[name[1] + name[2]] = got
+                return got
+            return self._known[name[1] + name[2]] if name and name[1] + name[2] in self._known else self._filled(wanted)
+        if isinstance(wanted, dict):
+            named = got if isinstance(got, dict) else {}
+            return {self._filled(name): self._met(value, named.get(name)) for name, value in wanted.items()}
+        if isinstance(wanted, list):
+            placed = got if isinstance(got, list) else []
+            return [self._met(value, placed[at] if at < len(placed) else None) for at, value in enumerate(wanted)]
+        return wanted
+
+    def _filled(self, word: str) -> str:
+        return _NAME.sub(lambda name: str(self._known.get(name[1] + name[2], name[0])), word)
+
+
+def _shown(reply: Reply) -> str:
+    """Return a reply as text in which all types differ, one line for each part."""
+    return pformat(reply, sort_dicts=False, width=100)
+
+
+def in_resp2(reply: Reply) -> Reply:
+    """Return what is left of a reply on RESP2: maps are flat arrays, booleans are 0 or 1, doubles are text."""
+    if isinstance(reply, bool):
+        return int(reply)
+    if isinstance(reply, float):
+        return repr(reply)
+    if isinstance(reply, dict):
+        return [in_resp2(each) for pair in reply.items() for each in pair]
+    if isinstance(reply, list):
+        return [in_resp2(each) for each in reply]
+    return reply
