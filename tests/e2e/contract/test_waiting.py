@@ -56,11 +56,7 @@ async def test_whoever_waits_for_the_lease_gets_it_next(speaker: Speaker, other:
     key = speaker.key()
     held = other.map("MEMLOCK", key, "60000")
     with meanwhile(lambda: speaker.map("MEMLOCK", key, "60000", "WAIT", "20000")) as answers:
-
-        def waits() -> bool:
-            return bool(other.map("MEMHEALTH")["locks"]["waiting"] == 1)
-
-        await eventually(waits)
+        await eventually(lambda: other.map("MEMHEALTH")["locks"]["waiting"] == 1)
         assert other.ask("MEMUNLOCK", key, held["token"]) == 1
     (granted,) = answers
     assert granted["fence"] > held["fence"]
@@ -73,6 +69,7 @@ async def test_an_append_waits_for_the_end_of_the_turn(speaker: Speaker, other: 
     key = speaker.key()
     held = other.map("MEMLOCK", key, "60000")
     with meanwhile(lambda: speaker.map("MEMAPPEND", key, "user", "hello")) as answers:
+        await eventually(lambda: other.map("MEMHEALTH")["locks"]["waiting"] == 1)
         assert other.map("MEMINFO", key)["locked"] is True
         assert other.ask("MEMUNLOCK", key, held["token"]) == 1
     assert answers[0]["messages"] == 1
@@ -80,7 +77,7 @@ async def test_an_append_waits_for_the_end_of_the_turn(speaker: Speaker, other: 
 
 async def test_memories_that_wait_for_a_flush_are_listed(speaker: Speaker) -> None:
     """MEMLIST DUE walks to those above their threshold, MEMINFO says since when, and a flush takes them off."""
-    key, token = speaker.key("few"), ""
+    key = speaker.key("few")
     speaker.ask("MEMAPPEND", speaker.key("few"), "user", "hello")
     token = speaker.map("MEMLOCK", key, "60000")["token"]
     assert speaker.map("MEMAPPEND", key, "LOCK", token, *["user", "hello"] * 9)["flush"] == "due"
