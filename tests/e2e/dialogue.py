@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import ndiff
 from pathlib import Path
@@ -68,23 +68,15 @@ def from_file(path: Path) -> Dialogue:
     return Dialogue(path.stem, tuple(steps))
 
 
-def _number(value: object) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _double(value: object) -> bool:
-    return isinstance(value, float) or (isinstance(value, str) and re.fullmatch(r"\d+\.\d+(e-\d+)?", value) is not None)
-
-
-FORMS: Mapping[str, Callable[[object], bool]] = {
-    "id": lambda value: isinstance(value, str) and re.fullmatch(r"\d+-\d+", value) is not None,
-    "number": _number,
-    "double": _double,
-    "text": lambda value: isinstance(value, str) and value != "",
+FORMS: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "id": ((str,), r"\d+-\d+"),
+    "number": ((int,), r"\d+"),
+    "double": ((float, str), r"\d+\.\d+(?:e-\d+)?"),
+    "text": ((str,), r".+"),
 }
-"""What a `<name>` may stand for: a message id, a whole number, a double (its text on RESP2), any text."""
+"""What a `<name>` may stand for: a message id, a whole number, a double (text on RESP2), a line; types, and as text."""
 
-_NAME = re.compile(r"<([a-z]+)((?:-[a-z0-9]+)?)>")
+_NAME = re.compile(r"<(id|number|double|text|key)((?:-[a-z0-9]+)?)>")
 
 
 class Rehearsal:
@@ -116,15 +108,39 @@ class Rehearsal:
             difference = ndiff(shown.splitlines(), _shown(got).splitlines())
             pytest.fail("\n".join((" ".join(step.words), *difference)))
 
+    def check_text(self, step: Step, wanted: str, got: str) -> None:
+        """Compare a reply that a program has printed with what it must print."""
+        expected = self._filled(wanted)
+        pattern, end, new = "", 0, set[str]()
+        for found in _NAME.finditer(expected):
+            name = (found[1] + found[2]).replace("-", "_")
+            form = (
+                f"(?P={name})"
+                if name in new
+                else f"(?P<{name}>{FORMS[found[1]][1]})"
+                if found[2]
+                else FORMS[found[1]][1]
+            )
+            pattern += re.escape(expected[end : found.start()]) + form
+            new |= {name} if found[2] else set()
+            end = found.end()
+        match = re.fullmatch(pattern + re.escape(expected[end:]), got)
+        if match is None:
+            pytest.fail("\n".join((" ".join(step.words), *ndiff(expected.splitlines(), got.splitlines()))))
+        self._known |= {name.replace("_", "-"): value for name, value in match.groupdict().items()}
+
     def _met(self, wanted: Reply, got: Reply) -> Reply:
         """Return `wanted` with everything filled in that `got` may say."""
         if isinstance(wanted, str):
-            name = _NAME.fullmatch(wanted)
-            if name and name[1] in FORMS and name[1] + name[2] not in self._known and FORMS[name[1]](got):
-                if name[2]:
-                    self._known[name[1] + name[2]] = got
-                return got
-            return self._known[name[1] + name[2]] if name and name[1] + name[2] in self._known else self._filled(wanted)
+            found = _NAME.fullmatch(wanted)
+            if found is None:
+                return self._filled(wanted)
+            name = found[1] + found[2]
+            if name not in self._known and _fits(found[1], got):
+                if not found[2]:
+                    return got
+                self._known[name] = got
+            return self._known.get(name, wanted)
         if isinstance(wanted, dict):
             named = got if isinstance(got, dict) else {}
             return {self._filled(name): self._met(value, named.get(name)) for name, value in wanted.items()}
@@ -135,6 +151,11 @@ class Rehearsal:
 
     def _filled(self, word: str) -> str:
         return _NAME.sub(lambda name: str(self._known.get(name[1] + name[2], name[0])), word)
+
+
+def _fits(form: str, value: Reply) -> bool:
+    types, text = FORMS[form]
+    return type(value) in types and re.fullmatch(text, str(value)) is not None
 
 
 def _shown(reply: Reply) -> str:

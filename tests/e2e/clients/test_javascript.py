@@ -64,6 +64,12 @@ def test_a_client_works_as_on_redis(node: Path, project: Path, front: SidecarPro
     _run(node, project / f"{client}.mjs", front.port)
 
 
+@pytest.mark.parametrize("client", ["ioredis", "node-redis"])
+def test_the_conversation_of_all_clients(node: Path, project: Path, front: SidecarProcess, client: str) -> None:
+    """Every MEM command of `conversation.json` gets its reply, in both protocols, as in `test_conversation`."""
+    _run(node, project / "conversation.mjs", client, front.port, SOURCES.with_name("conversation.json"))
+
+
 async def test_every_job_of_bullmq_runs_exactly_once(
     node: Path, project: Path, front: SidecarProcess, behind: redis.Redis, children: Children
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from typing import Any
 
 import redis
@@ -30,8 +29,7 @@ class Speaker:
         try:
             reply: Any = self._client.execute_command(*words)  # type: ignore[no-untyped-call]
         except redis.ResponseError as problem:
-            # redis-py takes a first word that it knows off the text.
-            return Refusal(f"{problem.status_code} {problem}" if problem.status_code else str(problem))
+            return refusal(problem)
         return reply
 
     def line(self, line: str) -> Reply:
@@ -53,9 +51,10 @@ class Speaker:
         for step in dialogue.steps:
             rehearsal.check(step, self.ask(*rehearsal.words(step)))
 
-    def replies(self, *lines: Sequence[str]) -> list[Reply]:
-        """Send commands one after the other and return all replies."""
-        return [self.ask(*line) for line in lines]
-
     def close(self) -> None:
         self._client.close()
+
+
+def refusal(problem: redis.ResponseError) -> Refusal:
+    """Return an error as it came over the wire: redis-py takes a first word that it knows off the text."""
+    return Refusal(f"{problem.status_code} {problem}" if problem.status_code else str(problem))
