@@ -99,9 +99,8 @@ class Rehearsal:
         """Compare a reply with the one that must come; types count, and so does the order of a map."""
         wanted = step.reply
         if isinstance(wanted, Refusal):
-            expected = self._filled(wanted.line)
-            if not isinstance(got, Refusal) or not got.line.startswith(expected):
-                pytest.fail(f"{' '.join(step.words)}\n{got!r} instead of an error {expected!r}")
+            line = got.line if isinstance(got, Refusal) else repr(got)
+            self._match(step, wanted.line, line, whole=False)
             return
         shown = _shown(self._met(wanted if self._protocol == 3 else in_resp2(wanted), got))
         if _shown(got) != shown:
@@ -110,21 +109,24 @@ class Rehearsal:
 
     def check_text(self, step: Step, wanted: str, got: str) -> None:
         """Compare a reply that a program has printed with what it must print."""
+        self._match(step, wanted, got, whole=True)
+
+    def _match(self, step: Step, wanted: str, got: str, *, whole: bool) -> None:
+        """Compare texts; unless `whole`, there may be more behind what is wanted."""
         expected = self._filled(wanted)
         pattern, end, new = "", 0, set[str]()
         for found in _NAME.finditer(expected):
-            name = (found[1] + found[2]).replace("-", "_")
-            form = (
-                f"(?P={name})"
-                if name in new
-                else f"(?P<{name}>{FORMS[found[1]][1]})"
-                if found[2]
-                else FORMS[found[1]][1]
-            )
-            pattern += re.escape(expected[end : found.start()]) + form
-            new |= {name} if found[2] else set()
-            end = found.end()
-        match = re.fullmatch(pattern + re.escape(expected[end:]), got)
+            pattern += re.escape(expected[end : found.start()])
+            form, name, end = FORMS[found[1]][1], (found[1] + found[2]).replace("-", "_"), found.end()
+            if not found[2]:
+                pattern += form
+            elif name in new:
+                pattern += f"(?P={name})"
+            else:
+                pattern += f"(?P<{name}>{form})"
+                new.add(name)
+        pattern += re.escape(expected[end:])
+        match = re.fullmatch(pattern, got) if whole else re.match(pattern, got)
         if match is None:
             pytest.fail("\n".join((" ".join(step.words), *ndiff(expected.splitlines(), got.splitlines()))))
         self._known |= {name.replace("_", "-"): value for name, value in match.groupdict().items()}

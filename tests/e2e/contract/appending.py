@@ -106,7 +106,8 @@ APPENDING = (
         ),
         step("MEMAPPEND quick:<key> LOCK <text-token> user hello", gives=appended(1, 1, 5)),
         step(
-            "MEMAPPEND quick:<key> user hello", gives=Refusal("LOCKED somebody else holds the lock of this memory for ")
+            "MEMAPPEND quick:<key> user hello",
+            gives=Refusal("LOCKED somebody else holds the lock of this memory for <number> ms more; it did not come "),
         ),
         step("MEMAPPEND quick:<key> LOCK nonsense user hello", gives=Refusal("STALELOCK this token does not hold ")),
     ),

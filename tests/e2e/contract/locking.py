@@ -9,7 +9,10 @@ LOCKING = (
     dialogue(
         "one holds the lease until it is released",
         step("MEMLOCK <key> 60000", gives=LEASE),
-        step("MEMLOCK <key> 60000", gives=Refusal("LOCKED somebody else holds the lock of this memory for ")),
+        step(
+            "MEMLOCK <key> 60000",
+            gives=Refusal("LOCKED somebody else holds the lock of this memory for <number> ms more; it did not come "),
+        ),
         step("MEMUNLOCK <key> nonsense", gives=0),
         step("MEMUNLOCK <key> <text-token>", gives=1),
         step("MEMUNLOCK <key> <text-token>", gives=0),
@@ -28,7 +31,10 @@ LOCKING = (
     dialogue(
         "whoever waits for a lease does not wait longer than asked",
         step("MEMLOCK <key> 60000 WAIT 10", gives=LEASE),
-        step("MEMLOCK <key> 60000 WAIT 10", gives=Refusal("LOCKED somebody else holds the lock of this memory for ")),
+        step(
+            "MEMLOCK <key> 60000 WAIT 10",
+            gives=Refusal("LOCKED somebody else holds the lock of this memory for <number> ms more; it did not come "),
+        ),
     ),
     dialogue(
         "leases and waits have limits",

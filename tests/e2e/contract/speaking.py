@@ -32,10 +32,6 @@ class Speaker:
             return refusal(problem)
         return reply
 
-    def line(self, line: str) -> Reply:
-        """Send a command whose words stand between spaces."""
-        return self.ask(*line.split(" "))
-
     def map(self, *words: str) -> dict[str, Any]:
         """Send a command whose reply is a map, and return it as one on either protocol."""
         reply = self.ask(*words)

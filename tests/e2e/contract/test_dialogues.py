@@ -7,12 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from sidecar import errors
 from sidecar.commands.syntax import Argument
 from sidecar.commands.table import COMMANDS, Command
+from sidecar.errors import ReplyableError
 from tests.e2e.contract.addressing import ADDRESSING
 from tests.e2e.contract.appending import APPENDING
 from tests.e2e.contract.asking import ASKING
-from tests.e2e.contract.fields import FIELDS, FLUSHED
+from tests.e2e.contract.fields import FIELDS, FLUSHED, MESSAGE
 from tests.e2e.contract.flushing import FLUSHING
 from tests.e2e.contract.living import LIVING
 from tests.e2e.contract.locking import LOCKING
@@ -76,6 +78,25 @@ def test_every_field_of_the_contract_is_in_a_reply(command: Command) -> None:
         assert all(list(reply) == [name for name in FLUSHED if name in reply] for reply in maps)
     else:
         assert not maps or command.name == "MEMDEFS"
+    if command.name == "MEMREAD":
+        messages = [message for reply in maps for message in reply["messages"]]
+        assert messages
+        assert all(tuple(message)[: len(MESSAGE)] == MESSAGE for message in messages)
+
+
+def test_every_error_of_ours_is_provoked() -> None:
+    """Each first word that is ours is in a dialogue, or else in `test_trouble` or `test_identity`."""
+    provoked = {
+        step.reply.line.partition(" ")[0]
+        for dialogue in DIALOGUES
+        for step in dialogue.steps
+        if isinstance(step.reply, Refusal)
+    }
+    elsewhere = {"FLUSHFAILED", "UNAVAILABLE", "UNCERTAIN", "NOAUTH"}
+    ours = {
+        kind.prefix for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ReplyableError)
+    }
+    assert ours == provoked | elsewhere
 
 
 def test_every_command_that_changes_a_memory_is_forbidden_on_a_read_only_one() -> None:

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 import redis
 
+from sidecar.commands.table import COMMANDS
 from sidecar.dev.ports import free_port
 from sidecar.dev.servers import RedisServer, SidecarProcess
+from tests.e2e.contract.refusing import CHANGING
 from tests.e2e.contract.speaking import Speaker
-from tests.e2e.dialogue import Refusal
-from tests.support.children import StartRedis, StartSidecar, freeze
+from tests.e2e.dialogue import Refusal, Reply
+from tests.support.children import Children, StartRedis, StartSidecar, freeze
 from tests.support.waiting import eventually
 
 IMPATIENT = {"MEMSIDECAR_COMMAND_TIMEOUT_S": "0.5"}
@@ -31,7 +33,11 @@ class Troubled:
         self.sidecar = sidecar
         self.admin = redis.Redis(port=server.port, decode_responses=True, single_connection_client=True)
         self.speaker = Speaker(sidecar.port, 3)
-        assert self.speaker.map("MEMAPPEND", "m", "user", "hello")["messages"] == 1
+
+    def begin(self) -> None:
+        """Leave one message in one memory, and nothing else."""
+        self.admin.flushall()
+        assert self.speaker.map(*APPEND)["messages"] == 1
 
     def redis(self, *words: str) -> Any:
         """Ask Redis itself."""
@@ -56,22 +62,44 @@ class Troubled:
         self.speaker.close()
 
 
-@pytest.fixture
-def troubled(start_redis: StartRedis, sidecar_process: StartSidecar) -> Iterator[Troubled]:
-    """A Redis of the test's own, to get into trouble."""
-    server = start_redis()
-    troubled = Troubled(server, sidecar_process(redis_url=server.url, settings=IMPATIENT))
+@pytest.fixture(scope="module")
+def started(redis_program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Troubled]:
+    """A Redis to get into trouble, with a sidecar that is strict: started once, because that takes most of the time."""
+    children, directory = Children(), tmp_path_factory.mktemp("trouble")
+    definitions = directory / "definitions.yaml"
+    definitions.write_text('{"strict": true, "definitions": [{"id": "chat"}]}')
+    server = StartRedis(children, directory, redis_program)()
+    troubled = Troubled(
+        server, StartSidecar(children)(redis_url=server.url, definitions=definitions, settings=IMPATIENT)
+    )
     yield troubled
     troubled.close()
+    children.stop_all()
 
 
-APPEND = ("MEMAPPEND", "m", "user", "hello")
+@pytest.fixture
+def troubled(started: Troubled) -> Troubled:
+    """All is well: the Redis answers, and one memory has one message."""
+    started.begin()
+    return started
+
+
+ARGUMENTS = {**CHANGING, "MEMFORK": "chat:1"}
+"""What commands need behind their key."""
+
+
+APPEND = ("MEMAPPEND", "chat:m", "user", "hello")
 
 
 def run_for_ever(server: RedisServer) -> None:
     """Keep Redis busy with a script until somebody kills it."""
     with redis.Redis(port=server.port) as client, pytest.raises(redis.ResponseError):
         client.eval("while true do end", 0)
+
+
+def stored(reply: Reply) -> Any:
+    """Return the reply of an append, or nothing if it was refused."""
+    return None if isinstance(reply, Refusal) else reply
 
 
 async def test_the_words_of_redis_are_passed_on(troubled: Troubled, tmp_path: Path) -> None:
@@ -98,7 +126,7 @@ async def test_the_words_of_redis_are_passed_on(troubled: Troubled, tmp_path: Pa
     troubled.redis("SCRIPT", "KILL")
     script.join()
 
-    assert troubled.speaker.map("MEMINFO", "m")["messages"] == 1
+    assert troubled.speaker.map("MEMINFO", "chat:m")["messages"] == 1
     assert troubled.speaker.map(*APPEND)["messages"] == 2
 
 
@@ -106,10 +134,12 @@ def test_a_replica_refuses_in_redis_s_own_words(troubled: Troubled) -> None:
     """READONLY is passed on, and reads go on."""
     troubled.redis("REPLICAOF", "127.0.0.1", "1")
     assert troubled.first_word(*APPEND) == "READONLY"
-    assert troubled.speaker.map("MEMINFO", "m")["messages"] == 1
+    assert troubled.speaker.map("MEMINFO", "chat:m")["messages"] == 1
+    troubled.redis("REPLICAOF", "NO", "ONE")
+    assert troubled.speaker.map(*APPEND)["messages"] == 2
 
 
-def test_a_redis_that_admits_nobody_is_unavailable(troubled: Troubled) -> None:
+async def test_a_redis_that_admits_nobody_is_unavailable(troubled: Troubled) -> None:
     """UNAVAILABLE says that nothing was sent; once Redis admits us again, the same command is executed."""
     own = [each["id"] for each in troubled.admin.client_list() if each["name"] == "memsidecar"]
     assert own
@@ -122,13 +152,14 @@ def test_a_redis_that_admits_nobody_is_unavailable(troubled: Troubled) -> None:
     assert reply.line.endswith("); nothing was sent, safe to retry")
     health = troubled.speaker.map("MEMHEALTH")
     assert (health["healthy"], health["redis"]) == (False, {"up": False, "round-trip-ms": None})
-    troubled.redis("CONFIG", "SET", "maxclients", "100")
-    assert troubled.speaker.map(*APPEND)["messages"] == 2
+    troubled.redis("CONFIG", "SET", "maxclients", "10000")
+    again = await eventually(lambda: stored(troubled.speaker.ask(*APPEND)), why="it is unavailable for ever")
+    assert again["messages"] == 2
 
 
 async def test_a_redis_that_does_not_answer_leaves_it_uncertain(troubled: Troubled) -> None:
     """After UNCERTAIN the same IDEMPOTENT token tells: however often it is sent, it is stored once."""
-    again = ("MEMAPPEND", "m", "IDEMPOTENT", "once", "user", "hello")
+    again = ("MEMAPPEND", "chat:m", "IDEMPOTENT", "once", "user", "hello")
     await freeze(troubled.server.pid)
     try:
         assert troubled.first_word(*again) == "UNCERTAIN"
@@ -136,27 +167,44 @@ async def test_a_redis_that_does_not_answer_leaves_it_uncertain(troubled: Troubl
         os.kill(troubled.server.pid, signal.SIGCONT)
     assert troubled.speaker.map(*again)["messages"] == 2
     assert troubled.speaker.map(*again)["duplicate"] is True
-    assert troubled.speaker.map("MEMINFO", "m")["messages"] == 2
+    assert troubled.speaker.map("MEMINFO", "chat:m")["messages"] == 2
 
 
 def test_a_flush_that_fails_leaves_the_memory_as_it_was(troubled: Troubled) -> None:
     """FLUSHFAILED gives the reason, MEMINFO shows it too, and the messages are all there."""
-    troubled.speaker.ask("MEMAPPEND", "m", *["user", "hello"] * 9)
+    troubled.speaker.ask("MEMAPPEND", "chat:m", *["user", "hello"] * 9)
     (log,) = troubled.admin.scan_iter("mem:log:*")
-    troubled.admin.set(log.replace(":log:", ":work:"), "of another type")
-    reply = troubled.speaker.ask("MEMFLUSH", "m", "FORCE", "WAIT", "10000")
+    work = log.replace(":log:", ":work:")
+    troubled.admin.set(work, "of another type")
+    reply = troubled.speaker.ask("MEMFLUSH", "chat:m", "FORCE", "WAIT", "10000")
     assert isinstance(reply, Refusal)
     assert reply.line.startswith("FLUSHFAILED ")
     assert reply.line.endswith("; the memory is as it was")
-    info = troubled.speaker.map("MEMINFO", "m")
+    info = troubled.speaker.map("MEMINFO", "chat:m")
     assert (info["messages"], info["flush"]) == (10, "failed")
     assert info["last-flush-error"]
+
+
+def test_a_strict_sidecar_knows_only_its_definitions(troubled: Troubled) -> None:
+    """Under `strict`, a key of no definition is NOMEMORY for every command that takes one, templates included."""
+    speaker = troubled.speaker
+    for command in COMMANDS.values():
+        if "NOMEMORY" in command.errors and command.keys:
+            reply = speaker.ask(*f"{command.name} other:1 {ARGUMENTS.get(command.name, '')}".split())
+            assert isinstance(reply, Refusal), command.name
+            assert reply.line.startswith("NOMEMORY no memory definition for key 'other:1'; "), command.name
+    as_template = ("MEMREAD", "{{ user }}:1", "FORMAT", "OPENAI", "CONTEXT")
+    assert troubled.first_word(*as_template, '{"user":"ann"}') == "NOMEMORY"
+    assert speaker.ask(*as_template, '{"user":"chat"}') == "[]"
+    assert speaker.ask("MEMDEFS") == ["chat"]
 
 
 def test_without_its_engine_no_flush_starts(redis_url: str, sidecar_process: StartSidecar) -> None:
     """MEMFLUSH says `failed` and why, MEMHEALTH that the engine is down, and the sidecar is healthy all the same."""
     nowhere = f"127.0.0.1:{free_port()}"
-    sidecar = sidecar_process(redis_url=redis_url, engine="temporal", temporal_address=nowhere)
+    sidecar = sidecar_process(redis_url=redis_url, engine="temporal", temporal_address=nowhere, wait=False)
+    # Temporal's library takes its time where other tests run beside this one.
+    assert sidecar.becomes(sidecar.is_ready, limit_s=60)
     speaker = Speaker(sidecar.port, 3)
     assert speaker.map("MEMAPPEND", "m", "user", "hello")["appended"] == 1
     report = speaker.map("MEMFLUSH", "m", "FORCE")
