@@ -8,6 +8,8 @@ from tests.e2e.dialogue import Refusal, Reply, dialogue, step
 
 CALL = '{"id":"c1","type":"function","function":{"name":"look","arguments":"{}"}}'
 ASKING = f'{{"role":"assistant","content":null,"tool_calls":[{CALL}]}}'
+PARTS = '[{"type":"text","text":"hello"},{"type":"image_url","image_url":{"url":"https://example.com/a.png"}}]'
+
 LEASE = {"token": "<text-token>", "fence": "<number>", "ttl-ms": 60_000, "waited-ms": "<number>"}
 """The reply of MEMLOCK with 60000."""
 
@@ -70,6 +72,22 @@ APPENDING = (
                 "tokens": 38,
                 "total-messages": 3,
                 "total-tokens": 38,
+                "more": False,
+                "left-out": 0,
+            },
+        ),
+    ),
+    dialogue(
+        "parts are kept as they are and what is no text in them is estimated",
+        step("MEMAPPEND <key> JSON", f'{{"role":"user","content":{PARTS}}}', gives=appended(1, 1, 770)),
+        step(
+            "MEMREAD <key> NOSUMMARY",
+            gives={
+                "summary": None,
+                "messages": [{"id": "<id>", "role": "user", "content": PARTS, "tokens": 770}],
+                "tokens": 770,
+                "total-messages": 1,
+                "total-tokens": 770,
                 "more": False,
                 "left-out": 0,
             },

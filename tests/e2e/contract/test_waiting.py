@@ -10,6 +10,7 @@ from typing import Any
 import redis
 
 from tests.e2e.contract.speaking import Speaker
+from tests.e2e.dialogue import Refusal
 from tests.support.waiting import eventually
 
 LIMIT_S = 20.0
@@ -109,3 +110,26 @@ def test_reading_extends_the_life_unless_it_is_peeking(speaker: Speaker, behind:
     assert 0 < speaker.map("MEMINFO", key)["ttl-ms"] <= 600_000
     speaker.ask("MEMREAD", key)
     assert 600_000 < speaker.map("MEMINFO", key)["ttl-ms"] <= 3_600_000
+
+
+def test_a_context_is_that_of_one_connection(speaker: Speaker, other: Speaker) -> None:
+    """What one client has said with MEMCONTEXT, another one neither sees nor uses."""
+    assert speaker.ask("MEMCONTEXT", '{"user":{"id":"ann"}}') == "OK"
+    assert other.ask("MEMCONTEXT") == "{}"
+    assert speaker.map("MEMINFO", "{{ user.id }}")["messages"] == 0
+    assert isinstance(other.ask("MEMINFO", "{{ user.id }}"), Refusal)
+
+
+def test_ids_grow_whatever_happens_to_a_memory(speaker: Speaker) -> None:
+    """Ids are those of Redis streams, each larger than all before it, through writes, deletions and copies."""
+    key = speaker.key()
+    ids = []
+    for command in ("MEMAPPEND", "MEMAPPEND", "MEMWRITE", "MEMAPPEND", "MEMWRITE"):
+        appended = speaker.map(command, key, "user", "hello", "assistant", "there")
+        ids += [appended["first-id"], appended["last-id"]]
+        assert speaker.ask("MEMDEL", key, appended["last-id"]) == 1
+    fork = speaker.key()
+    assert speaker.map("MEMFORK", key, fork)["last-id"] == ids[-2]
+    ids.append(speaker.map("MEMAPPEND", fork, "user", "hello")["first-id"])
+    numbers = [tuple(map(int, each.split("-"))) for each in ids]
+    assert numbers == sorted(set(numbers))
