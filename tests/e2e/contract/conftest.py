@@ -10,7 +10,7 @@ import redis
 
 from sidecar.dev.servers import RedisServer, SidecarProcess
 from tests.e2e.contract.definitions import DEFINITIONS
-from tests.e2e.contract.speaking import Speaker
+from tests.e2e.contract.speaking import Speaker, when_ready
 from tests.support.children import Children, StartSidecar
 
 
@@ -21,7 +21,8 @@ def contract_sidecar(
     """The sidecar; every test empties the Redis behind it."""
     path = tmp_path_factory.mktemp("contract") / "definitions.yaml"
     path.write_text(json.dumps({"definitions": DEFINITIONS}))
-    return StartSidecar(shared_children)(redis_url=redis_server.url, definitions=path)
+    start = StartSidecar(shared_children)
+    return when_ready(start(redis_url=redis_server.url, definitions=path, wait=False))
 
 
 @pytest.fixture

@@ -7,7 +7,17 @@ from typing import Any
 
 import redis
 
+from sidecar.dev.servers import SidecarProcess
 from tests.e2e.dialogue import Dialogue, Refusal, Rehearsal, Reply
+
+START_LIMIT_S = 60.0
+"""For a sidecar that many tests share: a start that other work on the machine has made slow must not fail them all."""
+
+
+def when_ready(sidecar: SidecarProcess) -> SidecarProcess:
+    """Wait until a sidecar that was started without waiting accepts connections, and return it."""
+    assert sidecar.becomes(sidecar.is_ready, limit_s=START_LIMIT_S), "the sidecar does not accept connections"
+    return sidecar
 
 
 class Speaker:

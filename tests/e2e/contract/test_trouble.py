@@ -16,7 +16,7 @@ from sidecar.commands.table import COMMANDS
 from sidecar.dev.ports import free_port
 from sidecar.dev.servers import RedisServer, SidecarProcess
 from tests.e2e.contract.refusing import CHANGING
-from tests.e2e.contract.speaking import Speaker
+from tests.e2e.contract.speaking import Speaker, when_ready
 from tests.e2e.dialogue import Refusal, Reply
 from tests.support.children import Children, StartRedis, StartSidecar, freeze
 from tests.support.waiting import eventually
@@ -69,9 +69,9 @@ def started(redis_program: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     definitions = directory / "definitions.yaml"
     definitions.write_text('{"strict": true, "definitions": [{"id": "chat"}]}')
     server = StartRedis(children, directory, redis_program)()
-    troubled = Troubled(
-        server, StartSidecar(children)(redis_url=server.url, definitions=definitions, settings=IMPATIENT)
-    )
+    start = StartSidecar(children)
+    sidecar = start(redis_url=server.url, definitions=definitions, settings=IMPATIENT, wait=False)
+    troubled = Troubled(server, when_ready(sidecar))
     yield troubled
     troubled.close()
     children.stop_all()
@@ -203,9 +203,7 @@ def test_without_its_engine_no_flush_starts(redis_url: str, sidecar_process: Sta
     """MEMFLUSH says `failed` and why, MEMHEALTH that the engine is down, and the sidecar is healthy all the same."""
     nowhere = f"127.0.0.1:{free_port()}"
     sidecar = sidecar_process(redis_url=redis_url, engine="temporal", temporal_address=nowhere, wait=False)
-    # Temporal's library takes its time where other tests run beside this one.
-    assert sidecar.becomes(sidecar.is_ready, limit_s=60)
-    speaker = Speaker(sidecar.port, 3)
+    speaker = Speaker(when_ready(sidecar).port, 3)
     assert speaker.map("MEMAPPEND", "m", "user", "hello")["appended"] == 1
     report = speaker.map("MEMFLUSH", "m", "FORCE")
     assert list(report) == ["status", "error"]
