@@ -16,7 +16,7 @@ import redis
 import redis.asyncio
 import redis.exceptions
 
-from sidecar.dev.servers import RedisServer, SidecarProcess, TemporalServer
+from sidecar.dev.servers import WORKER_READY_LINE, RedisServer, SidecarProcess, TemporalServer
 from sidecar.tokens.vocabulary import load_encoding
 from tests.e2e.agents import as_map, definitions_file, run
 from tests.support.children import Children, StartSidecar, StartWorker
@@ -272,7 +272,9 @@ async def test_a_worker_reads_them_anew(
         "definitions": definitions,
         "settings": {"MEMSIDECAR_TEMPORAL_TASK_QUEUE": "reloading", "MEMSIDECAR_PROJECT": "reloading-worker"},
     }
-    worker, sidecar = worker_process(**deployment), sidecar_process(engine="temporal", **deployment)
+    worker = worker_process(**deployment, wait=False)
+    sidecar = sidecar_process(engine="temporal", **deployment)
+    await eventually(lambda: worker.has_printed(WORKER_READY_LINE), limit_s=60, why="the worker does not poll")
     definitions_file(tmp_path, **{**definition, "flush": {"strategy": "fifo", "target": 0.2}})
     os.kill(worker.pid, signal.SIGHUP)
     await eventually(lambda: worker.has_printed('"reload.done"'), why="the worker does not read them anew")
