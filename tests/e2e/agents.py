@@ -72,7 +72,7 @@ def patient(url: str) -> redis.asyncio.Redis:
     By itself redis-py gives up after 5 seconds, and then sends the command once more.
     """
     return redis.asyncio.Redis.from_url(
-        url, single_connection_client=True, socket_timeout=60, retry=Retry(NoBackoff(), 0)
+        url, single_connection_client=True, socket_timeout=60, socket_connect_timeout=60, retry=Retry(NoBackoff(), 0)
     )
 
 

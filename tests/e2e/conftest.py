@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sidecar.dev.servers import RedisServer, SidecarProcess
-from tests.support.children import Children, StartSidecar
+from tests.support.children import Children, StartSidecar, ready
 
 DEFINITIONS: list[dict[str, Any]] = [
     {"id": "turn", "max_tokens": None, "locking": {"wait": "60s"}},
@@ -34,8 +34,8 @@ def shared_sidecars(
     """Both, for the whole run."""
     start = StartSidecar(shared_children)
     first, second = (start(redis_url=redis_server.url, definitions=shared_definitions, wait=False) for _ in range(2))
-    first.wait_ready()
-    second.wait_ready()
+    ready(first)
+    ready(second)
     return first, second
 
 

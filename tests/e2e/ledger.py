@@ -10,10 +10,8 @@ from itertools import count, cycle
 from typing import Any
 
 import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
-from tests.e2e.agents import as_map, meta, recount, run, stored
+from tests.e2e.agents import as_map, meta, patient, recount, run, stored
 from tests.support.waiting import eventually
 
 BACKOFF_S = 0.01
@@ -44,7 +42,7 @@ class Ways:
             next(self._urls)
 
     async def __aenter__(self) -> Ways:
-        self.client = self._open()
+        self.client = patient(next(self._urls))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -54,11 +52,7 @@ class Ways:
         """Go on with the next sidecar."""
         await self.client.aclose()
         await asyncio.sleep(BACKOFF_S)
-        self.client = self._open()
-
-    def _open(self) -> redis.asyncio.Redis:
-        never = Retry(NoBackoff(), 0)
-        return redis.asyncio.Redis.from_url(next(self._urls), single_connection_client=True, retry=never)
+        self.client = patient(next(self._urls))
 
 
 class Ledger:

@@ -13,7 +13,7 @@ import redis.asyncio
 from sidecar.dev.servers import RedisServer, SidecarProcess
 from tests.e2e.agents import as_map, definitions_file, meta, run
 from tests.e2e.ledger import Ledger
-from tests.support.children import StartRedis, StartSidecar
+from tests.support.children import StartRedis, StartSidecar, ready
 from tests.support.cutting_relay import Cut, CuttingRelay
 
 WRITERS = 24
@@ -46,10 +46,13 @@ async def test_the_sidecar_s_connection_breaks(
 ) -> None:
     """It breaks all the time, anywhere, and no client notices: each append is answered at once, and stored once."""
     async with CuttingRelay(redis_url) as relay:
-        (sidecar,) = await serving(sidecar_process(redis_url=relay.url, definitions=definitions, wait=False))
+        sidecar = sidecar_process(
+            redis_url=relay.url, definitions=definitions, settings={"MEMSIDECAR_COMMAND_TIMEOUT_S": "60"}, wait=False
+        )
+        await serving(sidecar)
         relay.plan = cuts(Random(1))
         ledger = Ledger([sidecar.url], "log", INSTANCES, writers=WRITERS)
-        await ledger.until(lambda: relay.cuts >= 150)
+        await ledger.until(lambda: relay.cuts >= 80)
         relay.plan = iter(())
         await ledger.stop()
         assert {line.tries for line in ledger.lines} == {1}
@@ -97,14 +100,14 @@ async def test_sidecars_are_killed(start_redis: StartRedis, sidecar_process: Sta
         *(sidecar_process(redis_url=server.url, definitions=definitions, wait=False) for _ in range(2))
     )
     ledger = Ledger([first.url, second.url], "log", INSTANCES, writers=WRITERS)
-    await ledger.progress(300)
+    await ledger.progress(150)
     first.kill()
-    await ledger.progress(300)
+    await ledger.progress(150)
     await kill_and_start(server)
     await serving(sidecar_process(redis_url=server.url, definitions=definitions, port=first.port, wait=False))
-    await ledger.progress(300)
+    await ledger.progress(150)
     second.kill()
-    await ledger.progress(300)
+    await ledger.progress(150)
     await ledger.stop()
     async with redis.asyncio.Redis.from_url(server.url) as client:
         await ledger.assert_exactly_once(client)
@@ -120,7 +123,7 @@ async def test_sidecars_are_killed(start_redis: StartRedis, sidecar_process: Sta
 
 async def serving(*sidecars: SidecarProcess) -> tuple[SidecarProcess, ...]:
     """Wait for sidecars while this event loop goes on: it carries their bytes, or their clients'."""
-    await asyncio.gather(*(asyncio.to_thread(sidecar.wait_ready) for sidecar in sidecars))
+    await asyncio.gather(*(asyncio.to_thread(ready, sidecar) for sidecar in sidecars))
     return sidecars
 
 

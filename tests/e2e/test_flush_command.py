@@ -11,9 +11,9 @@ import pytest
 import redis.asyncio
 from redis.exceptions import ResponseError
 
-from sidecar.dev.servers import RedisServer, SidecarProcess
+from sidecar.dev.servers import SidecarProcess, TemporalServer
 from tests.e2e.agents import Entry, as_map, meta, patient, run, stored
-from tests.support.children import Children, StartSidecar, StartWorker
+from tests.support.children import StartSidecar, StartWorker
 from tests.support.waiting import eventually
 
 KEY = "chat:talk"
@@ -23,41 +23,23 @@ MESSAGES = 60
 
 WAIT = ("WAIT", "60000")
 
+Ways = tuple[str, str]
+"""Addresses of two sidecars, or twice that of one."""
+
 
 def said(number: int) -> str:
     """Return the content of a message, of 20 tokens or so."""
     return f"In turn {number} the parcel left Rotterdam at 14:05 and will arrive in Ghent on day {number}."
 
 
-@pytest.fixture(scope="session")
-def temporal_sidecar(
-    shared_children: Children,
-    redis_server: RedisServer,
-    shared_definitions: Path,
-    request: pytest.FixtureRequest,
-) -> SidecarProcess:
-    """A sidecar that flushes through Temporal, with its worker."""
-    address: str = request.getfixturevalue("temporal_server").address
-    queue = {"MEMSIDECAR_TEMPORAL_TASK_QUEUE": "flush-command"}
-    sidecar = StartSidecar(shared_children)(
-        redis_url=redis_server.url,
-        engine="temporal",
-        temporal_address=address,
-        definitions=shared_definitions,
-        settings=queue,
-    )
-    StartWorker(shared_children)(
-        redis_url=redis_server.url, temporal_address=address, definitions=shared_definitions, settings=queue
-    )
-    return sidecar
-
-
-@pytest.fixture(params=["local", "temporal"])
-def ways(request: pytest.FixtureRequest, redis_url: str) -> Sequence[str]:
-    """Addresses of two sidecars, or twice of one, in front of an empty Redis."""
-    if request.param == "temporal":
-        return (request.getfixturevalue("temporal_sidecar").url,) * 2
-    return [sidecar.url for sidecar in request.getfixturevalue("shared_sidecars")]
+ORDERS = (
+    ("FORCE", True),
+    ("FORCE STRATEGY fifo", False),
+    ("FORCE STRATEGY hybrid_summary", True),
+    ("TARGET 300", True),
+    ("TARGET 300 STRATEGY fifo FORCE", False),
+)
+"""Options, and whether there is a summary afterwards."""
 
 
 async def fill(client: redis.asyncio.Redis, messages: int = MESSAGES) -> None:
@@ -91,21 +73,9 @@ async def everything(client: redis.asyncio.Redis) -> dict[bytes, tuple[bytes | N
     return {key: (await client.dump(key), await client.pttl(key)) for key in sorted(keys)}
 
 
-@pytest.mark.parametrize(
-    ("options", "summarised"),
-    [
-        (("FORCE",), True),
-        (("FORCE", "STRATEGY", "fifo"), False),
-        (("FORCE", "STRATEGY", "hybrid_summary"), True),
-        (("TARGET", "300"), True),
-        (("TARGET", "300", "STRATEGY", "fifo", "FORCE"), False),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
-)
-async def test_a_dry_run_tells_what_the_flush_then_does(
-    ways: Sequence[str], redis_client: redis.asyncio.Redis, options: tuple[str, ...], summarised: bool
-) -> None:
+async def assert_told_and_done(ways: Ways, redis_client: redis.asyncio.Redis, line: str, *, summarised: bool) -> None:
     """DRYRUN changes no key, and the same order without it removes just that, with strategy and target as asked."""
+    options = line.split()
     async with patient(ways[0]) as client:
         await fill(client)
         before, talked = await everything(redis_client), await talk(redis_client)
@@ -132,7 +102,7 @@ async def test_a_dry_run_tells_what_the_flush_then_does(
     assert done["run-id"]
 
 
-async def test_what_is_not_due(ways: Sequence[str], redis_client: redis.asyncio.Redis) -> None:
+async def assert_left_alone(ways: Ways, redis_client: redis.asyncio.Redis) -> None:
     """Below the threshold, or the target that is asked for, nothing is done; of an empty memory neither with FORCE."""
     async with patient(ways[0]) as client:
         for line in ("", "DRYRUN", "STRATEGY fifo", "FORCE", "FORCE DRYRUN"):
@@ -146,7 +116,7 @@ async def test_what_is_not_due(ways: Sequence[str], redis_client: redis.asyncio.
         assert await everything(redis_client) == before
 
 
-async def test_a_second_order_joins(ways: Sequence[str], redis_client: redis.asyncio.Redis) -> None:
+async def assert_joined(ways: Ways, redis_client: redis.asyncio.Redis) -> None:
     """While a flush runs every other order, at any sidecar, joins it; who waits gets its outcome, or TIMEOUT."""
     async with patient(ways[0]) as client, patient(ways[1]) as other, patient(ways[0]) as third:
         await fill(client)
@@ -167,6 +137,59 @@ async def test_a_second_order_joins(ways: Sequence[str], redis_client: redis.asy
     assert first == second
     assert (first["status"], first["strategy"], first["run-id"]) == ("done", "fifo", started["run-id"])
     assert len(await talk(redis_client)) == MESSAGES - first["removed"]
+
+
+@pytest.fixture
+def ways(sidecars: Sequence[SidecarProcess]) -> Ways:
+    """Addresses of two sidecars with the local engine."""
+    first, second = sidecars
+    return first.url, second.url
+
+
+@pytest.mark.parametrize(("line", "summarised"), ORDERS)
+async def test_a_dry_run_tells_what_the_flush_then_does(
+    ways: Ways, redis_client: redis.asyncio.Redis, line: str, summarised: bool
+) -> None:
+    """DRYRUN changes nothing, and tells what the same order without it then does; each option has its effect."""
+    await assert_told_and_done(ways, redis_client, line, summarised=summarised)
+
+
+async def test_what_is_not_due(ways: Ways, redis_client: redis.asyncio.Redis) -> None:
+    """Below the threshold, or the target that is asked for, a memory is left alone."""
+    await assert_left_alone(ways, redis_client)
+
+
+async def test_a_second_order_joins(ways: Ways, redis_client: redis.asyncio.Redis) -> None:
+    """At most one flush of a memory runs at a time, over two sidecars; further orders are about this one."""
+    await assert_joined(ways, redis_client)
+
+
+async def test_through_temporal(
+    redis_url: str,
+    redis_client: redis.asyncio.Redis,
+    temporal_server: TemporalServer,
+    sidecar_process: StartSidecar,
+    worker_process: StartWorker,
+    shared_definitions: Path,
+) -> None:
+    """All of this is the same where Temporal runs the flushes."""
+    queue = {"MEMSIDECAR_TEMPORAL_TASK_QUEUE": "flush-command"}
+    address = temporal_server.address
+    sidecar = sidecar_process(
+        redis_url=redis_url,
+        engine="temporal",
+        temporal_address=address,
+        definitions=shared_definitions,
+        settings=queue,
+    )
+    worker_process(redis_url=redis_url, temporal_address=address, definitions=shared_definitions, settings=queue)
+    ways = sidecar.url, sidecar.url
+    for line, summarised in ORDERS:
+        await assert_told_and_done(ways, redis_client, line, summarised=summarised)
+        await redis_client.flushall()
+    await assert_left_alone(ways, redis_client)
+    await redis_client.flushall()
+    await assert_joined(ways, redis_client)
 
 
 async def test_a_flush_that_fails(sidecars: Sequence[SidecarProcess], redis_client: redis.asyncio.Redis) -> None:

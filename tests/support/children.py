@@ -46,6 +46,15 @@ async def freeze(pid: int) -> None:
     await eventually(stands)
 
 
+PATIENCE_S = 60.0
+"""For several programs that start side by side, on a machine that has more to do."""
+
+
+def ready(child: ChildProcess) -> None:
+    """Wait, with more patience than `wait_ready`, for a program that was started with others."""
+    assert child.becomes(child.is_ready, limit_s=PATIENCE_S), f"{child.name}: {child.ready_sign}"
+
+
 class Children:
     """Every program that a test, or the whole run, has started."""
 
