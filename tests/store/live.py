@@ -156,9 +156,17 @@ class LiveStore:
         """Ask for the state and wait."""
         return await self.sent(lambda done: self.store.info(where, done))
 
-    async def clear(self, where: Memory) -> int:
+    async def clear(self, where: Memory, *, token: str = "") -> int:
         """Clear and wait."""
-        return await self.sent(lambda done: self.store.clear(where, done))
+        return await self.sent(lambda done: self.store.clear(where, done, token=token))
+
+    async def delete(self, where: Memory, *ids: str, pairs: bool = False, token: str = "") -> int:
+        """Delete messages and wait."""
+        return await self.sent(lambda done: self.store.delete(where, ids, done, pairs=pairs, token=token))
+
+    async def pin(self, where: Memory, *ids: str, pin: bool = True) -> int:
+        """Pin messages, or no longer, and wait."""
+        return await self.sent(lambda done: self.store.pin(where, ids, done, pin=pin))
 
     async def append_script(self, where: Memory, number: int, entries: Sequence[Entry], *, op: str = "op:z") -> Reply:
         """Run append.lua with a batch number of the caller's choice, as one request."""

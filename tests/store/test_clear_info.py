@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import asdict
 
@@ -9,6 +10,8 @@ import pytest
 from redis.asyncio import Redis
 
 from sidecar.errors import RedisRefused
+from sidecar.memory.definition import Definition
+from sidecar.memory.requests import ReadRequest
 from sidecar.memory.results import MemoryInfo
 from tests.flush.memories import LiveMemory, talk
 from tests.store.live import DUE, ENCODING, SHORT, LiveStore, change, memory, score
@@ -78,6 +81,39 @@ async def test_a_foreign_key_stops_the_clear_before_it_begins(live: LiveStore, r
     with pytest.raises(RedisRefused, match="WRONGTYPE"):
         await live.clear(where)
     assert sorted(await redis_client.keys()) == before
+
+
+REMEMBERING = Definition("remembering", max_tokens=None, ttl_after_clear_ms=600_000)
+
+
+@pytest.mark.parametrize("clears", [1, 2, 3])
+async def test_ids_go_on_behind_what_was_cleared(live: LiveStore, redis_client: Redis, clears: int) -> None:
+    """Where the last id is remembered, a clock that steps back makes no id smaller, however often one clears."""
+    where = memory(REMEMBERING)
+    await live.append(where, *talk(1))
+    ahead = now_ms() + 3_600_000
+    await redis_client.xadd(where.keys.log, {"r": "user", "c": "", "n": "1"}, id=f"{ahead}-7")
+    for _ in range(clears):
+        await live.clear(where)
+    assert 0 < await redis_client.pttl(where.keys.meta) <= 600_000
+    result = await live.append(where, *talk(2))
+    assert (result.first_id, result.last_id) == (f"{ahead}-8", f"{ahead}-9")
+    assert await redis_client.pttl(where.keys.meta) == -1
+
+
+async def test_who_waits_for_a_message_still_waits_after_a_clear(live: LiveStore, redis_client: Redis) -> None:
+    """A reader that had nothing to read is told of the first append after a clear, and leaves nothing behind."""
+    where = memory()
+    await live.append(where, *talk(1))
+    await live.find(ReadRequest(where, since="$"), wait_ms=60_000)
+    async with live.wakeups.watch(where.keys.wake) as watch:
+        assert await watch.ready()
+        await live.clear(where)
+        assert 0 < await redis_client.pttl(where.keys.meta) <= 60_000
+        await live.append(where, *talk(1))
+        async with asyncio.timeout(10):
+            await watch.woken()
+    assert await redis_client.pttl(where.keys.meta) == -1
 
 
 # ---- info ----

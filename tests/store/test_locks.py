@@ -10,6 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from sidecar.errors import Locked, StaleLock
+from sidecar.memory.definition import Definition, LockPolicy
 from sidecar.memory.results import LockGranted
 from tests.flush.memories import talk
 from tests.store.live import SHORT, LiveStore, calls, memory
@@ -261,3 +262,32 @@ async def test_appends_of_the_holder_alone(live: LiveStore) -> None:
     assert [message.content for message in stored] == ["hi", "0", "1", "2", "3", "4"]
     assert live.changes.standing == 0
     await live.append(WHERE, *talk(1))
+
+
+async def test_a_lease_outlives_its_memory(live: LiveStore, redis_client: Redis) -> None:
+    """A memory that expires under a lease stays its holder's alone: before it is written anew, and afterwards."""
+    await live.append(WHERE, *talk(3))
+    granted = await live.locks.acquire(WHERE, lease_ms=60_000)
+    await redis_client.delete(WHERE.keys.log, WHERE.keys.meta, WHERE.keys.keep)  # as its ttl does
+    stranger = live.start(WHERE, [("user", "last", 3)])
+    await eventually(lambda: live.changes.standing == 1, why="it does not wait")
+    assert await live.delete(WHERE, "1-1", token=granted.token) == 0
+    assert await live.clear(WHERE, token=granted.token) == 0
+    assert (await live.append(WHERE, ("user", "first", 3), token=granted.token)).messages == 1
+    other = live.start(WHERE, [("user", "last too", 3)])
+    await eventually(lambda: live.changes.standing == 2, why="it does not wait")
+    assert (await live.append(WHERE, ("user", "second", 3), token=granted.token)).messages == 2
+    await live.locks.release(WHERE, granted.token)
+    await asyncio.gather(stranger, other)
+    stored = [message.content for message in (await live.read(WHERE)).messages]
+    assert stored == ["first", "second", "last", "last too"]
+
+
+async def test_a_clear_of_what_is_not_there_waits_too(live: LiveStore) -> None:
+    """Also a memory that does not exist yet cannot be cleared while somebody else holds its lease."""
+    where = memory(Definition("strict", locking=LockPolicy(wait_ms=0)))
+    granted = await live.locks.acquire(where, lease_ms=60_000)
+    with pytest.raises(Locked):
+        await live.clear(where)
+    await live.locks.release(where, granted.token)
+    assert await live.clear(where) == 0
