@@ -30,7 +30,7 @@ for at = 4, #ARGV do
       done = redis.call('ZREM', keep, id)
     end
     changed = changed + done
-    tokens = tokens + done * tonumber(entry[2][6])
+    tokens = tokens + done * (tonumber(entry[2][6]) or 0) -- 0: somebody made the entry by hand
   end
 end
 

@@ -23,7 +23,7 @@ local function oldest_for(log, keep, need_messages, need_tokens)
           for _, each in ipairs(unit) do
             ids[#ids + 1] = each[1]
             count = count + 1
-            tokens = tokens + tonumber(each[2][6])
+            tokens = tokens + (tonumber(each[2][6]) or 0) -- 0: somebody made the entry by hand
           end
           if count >= need_messages and tokens >= need_tokens then break end
         end
