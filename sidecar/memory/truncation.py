@@ -30,7 +30,7 @@ def truncated(
     message = unit[longest]
     room -= sum(each.tokens for at, each in enumerate(unit) if at != longest)
     # What the message weighs without its text, before calibration; never less than it was.
-    others = max(0, int(message.tokens / definition.calibration) - count(message.content))
+    others = max(0, ceil(message.tokens / definition.calibration) - count(message.content))
 
     def weight(length: int) -> int:
         return ceil((others + count(message.content[:length])) * definition.calibration)
