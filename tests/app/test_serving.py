@@ -12,7 +12,6 @@ import pytest
 import redis
 import redis.asyncio
 
-from sidecar.app.process import end
 from sidecar.dev.ports import free_port
 from tests.e2e.agents import run
 from tests.support.children import StartRedis, StartSidecar
@@ -74,28 +73,6 @@ def test_a_sidecar_that_is_stopped_at_once_ends(redis_url: str, sidecar_process:
     sidecar = sidecar_process(redis_url=redis_url)
     assert sidecar.stop(), "it had to be killed"
     assert sidecar.exit_code == 0
-
-
-async def test_a_task_that_swallows_its_cancellation_is_cancelled_again() -> None:
-    """Ending tasks does not hang on one that misses the first cancellation."""
-    missed = 0
-
-    async def stubborn() -> None:
-        nonlocal missed
-        while True:
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                missed += 1
-                if missed == 3:
-                    raise
-
-    task = asyncio.create_task(stubborn())
-    await asyncio.sleep(0)
-    async with asyncio.timeout(10):
-        await end([task])
-    assert task.cancelled()
-    assert missed == 3
 
 
 def test_a_busy_port_is_said_and_not_traced(redis_url: str, sidecar_process: StartSidecar) -> None:

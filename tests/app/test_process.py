@@ -1,0 +1,72 @@
+"""What every process does alike: it hears signals, calms the garbage collector, and ends its tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+
+import pytest
+
+from sidecar.app.process import GC_THRESHOLDS, calm_the_garbage_collector, end, stop_on_signals
+from tests.support.waiting import eventually
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_both_signals_stop(number: signal.Signals) -> None:
+    """SIGTERM, which supervisors send, and SIGINT, which a terminal sends, set the event."""
+    stop = stop_on_signals()
+    try:
+        assert not stop.is_set()
+        os.kill(os.getpid(), number)
+        await eventually(stop.is_set)
+    finally:
+        for each in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().remove_signal_handler(each)
+
+
+def test_the_garbage_collector_is_calmed() -> None:
+    """It looks rarely, and never again at what exists already."""
+    before = gc.get_threshold()
+    try:
+        calm_the_garbage_collector()
+        assert gc.get_threshold() == GC_THRESHOLDS
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
+
+
+async def test_a_task_that_swallows_its_cancellation_is_cancelled_again() -> None:
+    """Ending tasks does not hang on one that misses the first cancellation."""
+    missed = 0
+
+    async def stubborn() -> None:
+        nonlocal missed
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                missed += 1
+                if missed == 3:
+                    raise
+
+    task = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await end([task])
+    assert task.cancelled()
+    assert missed == 3
+
+
+async def test_tasks_that_have_ended_already() -> None:
+    """Ending what has ended, well or not, is over at once and raises nothing."""
+
+    async def fails() -> None:
+        raise ValueError
+
+    tasks = [asyncio.create_task(asyncio.sleep(0)), asyncio.create_task(fails())]
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await end(tasks)
+    await end([])
