@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from sidecar.commands.anthropic import FIRST_TURN, to_anthropic
 from sidecar.memory.message import SUMMARY_HEADING, StoredMessage
 from sidecar.memory.results import ReadResult
 from tests.commands.conversations import TEXTS, Json, call, calling, conversations, found, result, stored
+from tests.commands.rules import hold_pairs, hold_texts
 from tests.commands.schemas import check
 
 
@@ -234,33 +234,3 @@ def test_any_conversation_makes_a_request(messages: list[StoredMessage], summary
     assert turns == ["user", "assistant"] * (len(turns) // 2) + ["user"] * (len(turns) % 2)
     hold_texts(made)
     hold_pairs([message["content"] for message in made["messages"]])
-
-
-def hold_texts(made: Json) -> None:
-    """Check that nothing is empty, and that a final assistant turn has no white end."""
-    turns = [message["content"] for message in made["messages"]]
-    blocks = [*made.get("system", []), *(block for turn in turns for block in turn)]
-    blocks += [inner for block in blocks for inner in block.get("content", [])]
-    assert all(turns)
-    assert all(block["text"].strip() for block in blocks if block["type"] == "text")
-    assert all(block.get("content") != [] for block in blocks)
-    if len(turns) % 2 == 0 and turns and turns[-1][-1]["type"] == "text":
-        assert turns[-1][-1]["text"] == turns[-1][-1]["text"].rstrip()
-
-
-def hold_pairs(turns: list[list[Json]]) -> None:
-    """Check that each turn begins with just the results of the calls before it; the last ones may be missing."""
-    asked: list[str] = []
-    every: list[str] = []
-    calling_at = [at for at, turn in enumerate(turns) if any(block["type"] == "tool_use" for block in turn)]
-    for at, blocks in enumerate(turns):
-        kinds = [block["type"] for block in blocks]
-        results = [block["tool_use_id"] for block in blocks if block["type"] == "tool_result"]
-        assert kinds[: len(results)] == ["tool_result"] * len(results)
-        assert len(set(results)) == len(results)
-        assert set(results) == set(asked) or (at - 1 == calling_at[-1] and set(results) < set(asked))
-        asked = [block["id"] for block in blocks if block["type"] == "tool_use"]
-        every += asked
-        assert all(re.fullmatch("[a-zA-Z0-9_-]+", id_) for id_ in asked)
-        assert all(re.fullmatch("[a-zA-Z0-9_-]{1,128}", block["name"]) for block in blocks if "name" in block)
-    assert len(set(every)) == len(every)

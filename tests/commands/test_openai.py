@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 from typing import Any
@@ -16,6 +15,7 @@ from sidecar.commands.openai import to_openai
 from sidecar.memory.message import SUMMARY_HEADING, StoredMessage
 from sidecar.memory.results import ReadResult
 from tests.commands.conversations import TEXTS, Json, call, calling, conversations, found, result, stored
+from tests.commands.rules import hold_order
 from tests.commands.schemas import check
 
 
@@ -159,29 +159,6 @@ def test_any_conversation_makes_a_request(messages: list[StoredMessage], summary
     assert all(each["content"] != [] and each.get("tool_calls") != [] for each in made)
     assert all(re.fullmatch(r"[^\s<|\\/>]{1,64}", each["name"]) for each in made if "name" in each)
     hold_order(made)
-
-
-def hold_order(made: list[Json]) -> None:
-    """Check that tool messages are just those that answer the calls right before them; the last ones may be missing."""
-    calling_at = [at for at, each in enumerate(made) if each.get("tool_calls")]
-    expected = 0
-    for at in calling_at:
-        ids = [each["id"] for each in made[at]["tool_calls"]]
-        answers = [each["tool_call_id"] for each in itertools.takewhile(is_result, made[at + 1 :])]
-        assert len(set(answers)) == len(answers)
-        assert set(answers) == set(ids) or (at == calling_at[-1] and set(answers) < set(ids))
-        assert all(len(each) <= 40 for each in ids)
-        assert all(re.fullmatch("[a-zA-Z0-9_-]{1,64}", name_of(each)) for each in made[at]["tool_calls"])
-        expected += len(answers)
-    assert sum(map(is_result, made)) == expected
-
-
-def is_result(message: Json) -> bool:
-    return bool(message["role"] == "tool")
-
-
-def name_of(call: Json) -> str:
-    return str(call[call["type"]]["name"])
 
 
 SYSTEM, DEVELOPER, USER = ({"role": role, "content": "x"} for role in ("system", "developer", "user"))

@@ -28,7 +28,7 @@ async def craft(
             id_ = shown(message.id)
             entry: dict[str, str] = {"r": message.role, "c": id_, "n": str(message.tokens)}
             if message.calls:
-                entry["x"] = json.dumps({"tool_calls": [{"id": call} for call in message.calls]}, separators=(",", ":"))
+                entry["x"] = json.dumps({"tool_calls": [_call(call) for call in message.calls]}, separators=(",", ":"))
             elif message.answers is not None:
                 entry["x"] = json.dumps({"tool_call_id": message.answers}, separators=(",", ":"))
             if message.kind:
@@ -42,6 +42,10 @@ async def craft(
         await pipeline.execute()
     await change(redis, where, totals)
     return where
+
+
+def _call(id_: str) -> dict[str, object]:
+    return {"id": id_, "type": "function", "function": {"name": "f", "arguments": "{}"}}
 
 
 def shown(id_: Id) -> str:

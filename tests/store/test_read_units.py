@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
@@ -14,52 +13,12 @@ from sidecar.errors import OverBudget
 from sidecar.memory.definition import Definition
 from sidecar.memory.requests import ReadRequest
 from tests.store.crafting import ask, craft, facts
+from tests.store.histories import SETTINGS, histories, orphans
 from tests.store.live import LiveStore
 from tests.store.model import Id, Question, Stored, answer, units
 
 SHARED = Definition("shared", max_tokens=None, token_allocation={"system": 0.3, "long_term": 0.2, "facts": 0.25})
 """Shares for what is kept, for the summary and for a class."""
-
-
-@st.composite
-def histories(draw: st.DrawFn) -> list[Stored]:
-    """Conversations with parallel tool calls whose results come in any order, late, twice, alone or never."""
-    found: list[Stored] = []
-    pending: list[str] = []
-    weight = st.integers(1, 12) | st.integers(20, 60)
-    for place in range(draw(st.integers(0, 40))):
-        what = draw(st.sampled_from(["user", "assistant", "call", "call", "result", "result", "result", "system"]))
-        message = Stored((1, place + 1), "user", draw(weight), pinned=draw(st.integers(0, 15)) == 0)
-        if what == "call":
-            # Some clients number their calls anew in every turn.
-            calls = draw(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=3, unique=True))
-            pending += calls
-            message = replace(message, role="assistant", calls=tuple(calls))
-        elif what == "result":
-            answers = draw(st.sampled_from([*pending, *pending, "stray"]))
-            if answers in pending and draw(st.booleans()):
-                pending.remove(answers)
-            message = replace(message, role="tool", answers=answers)
-        else:
-            message = replace(message, role=what, kind=draw(st.sampled_from(["", "", "facts"])))
-        found.append(message)
-    return found
-
-
-SETTINGS = settings(
-    max_examples=60,
-    deadline=None,
-    # The Redis is shared by all examples on purpose: each has a memory of its own.
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-
-
-def orphans(log: Sequence[Stored], returned: Sequence[Id]) -> list[Id]:
-    """Return which of the messages returned are half of a unit whose other half is not."""
-    whole, there = units(log), set(returned)
-    return [
-        id_ for id_ in returned if not {member.id for member in whole[id_].members} <= there or not whole[id_].whole
-    ]
 
 
 @SETTINGS
