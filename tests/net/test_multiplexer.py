@@ -124,7 +124,13 @@ class TestScripts:
             await redis_client.config_resetstat()
             replies: list[Reply] = []
             for _ in range(3):
-                pipe.call_script("clear", ["log", "meta", "keep", "work", "due", "lock"], ["name", "", 0], replies.append, resend=True)
+                pipe.call_script(
+                    "clear",
+                    ["log", "meta", "keep", "work", "due", "lock"],
+                    ["name", "", 0],
+                    replies.append,
+                    resend=True,
+                )
             await eventually(lambda: len(replies) == 3)  # noqa: B023  # asked before the list is replaced
             assert not any(isinstance(reply, BaseException) for reply in replies)
             await _one_more(pipe)
@@ -143,7 +149,9 @@ class TestScripts:
 
 async def _one_more(pipe: Multiplexer) -> None:
     replies: list[Reply] = []
-    pipe.call_script("clear", ["log", "meta", "keep", "work", "due", "lock"], ["name", "", 0], replies.append, resend=True)
+    pipe.call_script(
+        "clear", ["log", "meta", "keep", "work", "due", "lock"], ["name", "", 0], replies.append, resend=True
+    )
     await eventually(lambda: replies)
 
 
