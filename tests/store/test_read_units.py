@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -26,8 +27,9 @@ SHARED = Definition("shared", max_tokens=None, token_allocation={"system": 0.3, 
 async def test_every_budget(live: LiveStore, redis_client: Redis, log: list[Stored], summary_tokens: int) -> None:
     """At every budget from 1 up: no orphan in either direction, never above it, and the newest unit that fits."""
     where = await craft(redis_client, log, summary_tokens)
-    for budget in range(1, sum(message.tokens for message in log) + summary_tokens + 2):
-        result = await ask(live, where, Question(budget))
+    budgets = range(1, sum(message.tokens for message in log) + summary_tokens + 2)
+    results = await asyncio.gather(*(ask(live, where, Question(budget)) for budget in budgets))
+    for budget, result in zip(budgets, results, strict=True):
         found = facts(result)
         assert found == answer(log, summary_tokens, Question(budget))
         assert result.tokens <= budget
