@@ -52,6 +52,8 @@ class Intake:
         self._blocks = [_Block(block) for block in definition.priority_blocks]
         limits = (definition.max_message_bytes, definition.max_request_bytes, definition.max_request_messages)
         self._limited = any(limit is not None for limit in limits)
+        self.takes_all = not (self._limited or self._dropped or self._redactor)
+        """Whether `admit` returns the messages as they are."""
 
     def admit(self, messages: list[Message]) -> Admitted:
         """Return what is to be stored of the messages of an append.

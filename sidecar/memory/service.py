@@ -275,19 +275,22 @@ class MemoryService:
         if request.large:
             self._spawn(self._append_large(request), done)
             return
-        self._take_in(request)
+        intake = self._intake(request.memory.definition)
+        if not intake.takes_all:
+            self._take_in(intake, request)
         encoding = self._encoding_of(request)
-        self._store_weighed(request, encoding, self._weigh(request, encoding), done)
+        weights = intake.weigh(request.messages, self._counter(encoding).count)
+        self._store_weighed(request, encoding, weights, done)
 
     async def _append_large(self, request: AppendRequest) -> object:
-        await asyncio.to_thread(self._take_in, request)
+        await asyncio.to_thread(self._take_in, self._intake(request.memory.definition), request)
         encoding = self._encoding_of(request)
         weights = await asyncio.to_thread(self._weigh, request, encoding)
         return await _asked(lambda done: self._store_weighed(request, encoding, weights, done))
 
-    def _take_in(self, request: AppendRequest) -> None:
+    def _take_in(self, intake: Intake, request: AppendRequest) -> None:
         """Put in place of the messages what is to be stored of them."""
-        request.messages, redacted = self._intake(request.memory.definition).admit(request.messages)
+        request.messages, redacted = intake.admit(request.messages)
         for kind, times in redacted.items():
             self._tally.redacted(kind, times)
 
@@ -323,7 +326,7 @@ class MemoryService:
                 self._tally.duplicates += 1
             else:
                 self._tally.messages_appended += result.appended
-                self._tally.tokens_appended += sum(map(_tokens, weights))
+                self._tally.tokens_appended += _sum(weights)
         done(result)
 
     def _append_in(self, encoding: str, request: AppendRequest, done: Done) -> None:
@@ -412,8 +415,11 @@ class MemoryService:
         return definition.encoding, definition
 
 
-def _tokens(weight: int | str) -> int:
-    return weight if isinstance(weight, int) else int(weight.partition(" ")[0])
+def _sum(weights: Sequence[int | str]) -> int:
+    try:
+        return sum(weights)  # type: ignore[arg-type]  # numbers, unless the definition has classes
+    except TypeError:
+        return sum(int(str(weight).partition(" ")[0]) for weight in weights)
 
 
 async def _asked(call: Callable[[Done], None]) -> object:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from sidecar.session.actions import Ticket
 
 
@@ -14,24 +12,27 @@ class BusyMemories:
     """
 
     def __init__(self) -> None:
-        self._unanswered: Counter[str] = Counter()
-        self._exclusive: Counter[str] = Counter()  # those among them that nothing may overtake
+        self._unanswered: dict[str, int] = {}
+        self._exclusive: set[str] = set()  # whose unanswered command nothing may overtake
 
     def admit(self, ticket: Ticket) -> bool:
         """Note that a command starts; False, and nothing noted, where it has to wait for another one."""
         unanswered, exclusive = self._unanswered, self._exclusive
         for memory in ticket.memories:
-            if unanswered[memory] and not (ticket.queued and not exclusive[memory]):
+            if memory in unanswered and not (ticket.queued and memory not in exclusive):
                 return False
         for memory in ticket.memories:
-            unanswered[memory] += 1
-            exclusive[memory] += not ticket.queued
+            unanswered[memory] = unanswered.get(memory, 0) + 1
+            if not ticket.queued:
+                exclusive.add(memory)
         return True
 
     def release(self, ticket: Ticket) -> None:
         """Note that a command has ended."""
         for memory in ticket.memories:
-            self._unanswered[memory] -= 1
-            self._exclusive[memory] -= not ticket.queued
-            if not self._unanswered[memory]:
-                del self._unanswered[memory], self._exclusive[memory]
+            left = self._unanswered[memory] - 1
+            if left:
+                self._unanswered[memory] = left
+            else:
+                del self._unanswered[memory]
+                self._exclusive.discard(memory)
