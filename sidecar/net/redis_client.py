@@ -92,6 +92,16 @@ class _Connection(AbstractConnection):
         # `store.redis_errors` reads from "connecting to" that nothing was sent.
         return f"Error connecting to Redis: {exception}"
 
+    async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
+        task = asyncio.current_task()
+        cancelled = task.cancelling() if task else 0
+        await super().send_packed_command(*arguments, **options)
+        # On Python 3.11 `asyncio.wait_for`, through which redis-py sends, can swallow a cancellation
+        # (python/cpython#86296), and who was told to stop would go on: a wait for a flush outlasted its limit so.
+        if task and task.cancelling() > cancelled:
+            await self.disconnect(nowait=True)  # as for every send that is cancelled: a reply is under way
+            raise asyncio.CancelledError
+
     async def read_response(self, *arguments: Any, **options: Any) -> Any:
         try:
             return await super().read_response(*arguments, **options)

@@ -161,3 +161,20 @@ async def test_many_at_once(redis_server: RedisServer) -> None:
         for _ in range(3):
             await asyncio.gather(*(client.echo(str(n)) for n in range(10)))
     assert dialer.dialled == 10
+
+
+async def test_a_cancellation_is_not_lost(redis_server: RedisServer) -> None:
+    """Whoever is told to stop stops, at whatever moment of a command that is: while it is sent, or its reply comes."""
+    async with redis_client(Watched(redis_server.port), reply_timeout_s=30) as client:
+
+        async def ask() -> None:
+            while True:
+                await client.echo("x")
+
+        for turns in range(400):
+            asking = asyncio.ensure_future(ask())
+            for _ in range(turns % 20):
+                await asyncio.sleep(0)
+            asking.cancel()
+            _, going_on = await asyncio.wait({asking}, timeout=5)
+            assert not going_on
