@@ -183,7 +183,7 @@ class MemoryService:
             UnlockRequest: self._task(lambda request: locks.release(request.memory, request.token)),
             ForkRequest: self._task(forks.fork),
             ListRequest: self._task(walk.page),
-            CountRequest: self._task(self._count),
+            CountRequest: self._count,
             HealthRequest: self._task(lambda _: health.report()),
             LockRequest: self._task(self._lock, stopped=lambda _: Unavailable("the wait for the lock was ended")),
             FlushRequest: self._stoppable(flushing.flush, lambda request: FlushTimeout(request.wait_ms or 0)),
@@ -390,7 +390,7 @@ class MemoryService:
             raise UnknownMemory.definition(name, sorted(self._catalogue))
         return definition
 
-    async def _count(self, request: CountRequest) -> list[int]:
+    def _count(self, request: CountRequest, done: Done) -> None:
         encoding, definition = self._counting(request)
         count = self._counter(encoding).count
 
@@ -398,8 +398,9 @@ class MemoryService:
             return [calibrated(count(text), definition) for text in request.texts]
 
         if sum(map(len, request.texts)) > LARGE_MESSAGE_CHARACTERS:
-            return await asyncio.to_thread(counts)
-        return counts()
+            self._spawn(asyncio.to_thread(counts), done)
+        else:
+            done(counts())
 
     def _counting(self, request: CountRequest) -> tuple[str, Definition]:
         """Return the encoding that a count asks for, and the definition whose calibration is part of it."""
