@@ -131,7 +131,8 @@ class Model:
             for each in (unit_of[message.id].members if whole else (message,))
         }
         self.remove(gone)
-        self.due = self.due and self.over
+        if self.exists:  # the mark of a memory that has expired is the sweeper's business
+            self.due = self.due and self.over
         return len(gone)
 
     def pin(self, ids: Collection[Id], *, pinned: bool) -> int:
