@@ -201,7 +201,7 @@ class TestClose:
     async def test_a_task_that_has_not_begun(self) -> None:
         """A command that came right before the end is answered too."""
         bench = Bench(info())
-        results = start(bench, CountRequest(["x"]))
+        results = start(bench, HealthRequest())
         await bench.service.close()
         assert [type(result) for result in results] == [asyncio.CancelledError]
 
