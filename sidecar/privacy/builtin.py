@@ -96,7 +96,7 @@ _SOURCES: Mapping[str, tuple[tuple[str, Find], ...]] = MappingProxyType(
         "secrets": tuple((regex, checks.all_of_it) for regex in _SECRETS),
         "email": ((_EMAIL, checks.all_of_it),),
         "iban": ((_IBAN, checks.words_of(checks.is_iban, most=checks.IBAN_CHARACTERS)),),
-        "card": ((_CARD, checks.words_of(checks.is_card, most=checks.CARD_DIGITS)),),
+        "card": ((_CARD, checks.cards),),
         "ip": ((_IPV4, checks.whole(checks.is_ip)), (_IPV6, checks.whole(checks.is_ip))),
         "phone": tuple((regex, _PHONE) for regex in _PHONES),
     }

@@ -7,8 +7,8 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 
-CARD_DIGITS = 19
-"""Most digits of a payment card's number (ISO/IEC 7812)."""
+FEWEST_CARD_DIGITS, CARD_DIGITS = 13, 19
+"""Digits of a payment card's number."""
 
 IBAN_CHARACTERS = 34
 """Most characters of an IBAN (ISO 13616)."""
@@ -66,16 +66,45 @@ def words_of(check: Callable[[str], bool], *, most: int, anywhere: bool = True) 
     return find
 
 
-def is_card(text: str) -> bool:
-    """Whether digits, blanks and hyphens are the number of a payment card: 13 to 19 digits with Luhn's checksum.
+def cards(text: str) -> Iterator[tuple[int, int]]:
+    """Find the numbers of payment cards among digits in groups: 13 to 19 digits with Luhn's checksum (ISO/IEC 7812).
 
     The first digit is that of banks and merchants; without it, every tenth time of day in milliseconds would be one.
+    What `words_of` says holds here too. Sums up to each digit make a row cost the same however long it is: a message
+    of nothing but digits would else keep a thread busy for long.
     """
-    digits = [int(character) for character in text if character.isdecimal()]
-    if not 13 <= len(digits) <= CARD_DIGITS or not 2 <= digits[0] <= 6 or len(set(digits)) == 1:
-        return False
-    total = sum(digits[-1::-2]) + sum(sum(divmod(2 * digit, 10)) for digit in digits[-2::-2])
-    return total % 10 == 0
+    starts, ends = [], []  # of the groups, as numbers of digits
+    digits: list[int] = []
+    for group in text.replace("-", " ").split(" "):
+        starts.append(len(digits))
+        digits += map(int, group)
+        ends.append(len(digits))
+    places = [match.span() for match in _WORD.finditer(text)]
+    sums = _luhn_sums(digits)
+    first = 0
+    while first < len(starts):
+        start = starts[first]
+        if 2 <= digits[start] <= 6:
+            for last in range(bisect_right(ends, start + CARD_DIGITS) - 1, first - 1, -1):
+                end = ends[last]
+                if end - start < FEWEST_CARD_DIGITS:
+                    break
+                row = sums[(end - 1) % 2]
+                if (row[end] - row[start]) % 10 == 0 and len(set(digits[start:end])) > 1:
+                    yield places[first][0], places[last][1]
+                    first = last
+                    break
+        first += 1
+
+
+def _luhn_sums(digits: list[int]) -> tuple[list[int], list[int]]:
+    """Return the sums up to each digit, where those at even places count once and the others twice; and the reverse."""
+    sums: tuple[list[int], list[int]] = ([0], [0])
+    for place, digit in enumerate(digits):
+        twice = sum(divmod(2 * digit, 10))
+        sums[place % 2].append(sums[place % 2][-1] + digit)
+        sums[1 - place % 2].append(sums[1 - place % 2][-1] + twice)
+    return sums
 
 
 def is_iban(text: str) -> bool:

@@ -6,14 +6,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.privacy.checks import is_card, is_iban, is_ip, is_phone
+from sidecar.privacy.checks import cards, is_iban, is_ip, is_phone
 
 
 @given(st.text("0123456789", min_size=12, max_size=18).filter(lambda digits: len(set(digits)) > 1))
 def test_luhn(digits: str) -> None:
     """Of ten numbers of a bank or merchant that differ in the last digit alone, one is a card's."""
-    cards = [digits + last for last in "0123456789" if is_card(digits + last)]
-    assert len(cards) == (digits[0] in "23456")
+    numbers = [digits + last for last in "0123456789"]
+    found = [number for number in numbers if list(cards(number)) == [(0, len(number))]]
+    assert len(found) == (digits[0] in "23456")
+
+
+@given(st.lists(st.sampled_from(["1", "41", "4111", "4111 1111 1111 1111", "3782-822463-10005", "0000"]), min_size=1))
+def test_cards_in_a_row(groups: list[str]) -> None:
+    """Whatever digits stand around it, no card is overlooked, and what is found are cards of whole groups."""
+    text = " ".join(groups)
+    rest = list(text)
+    for start, end in cards(text):
+        assert list(cards(text[start:end])) == [(0, end - start)]
+        assert (text[start - 1] if start else " ") in " -"
+        rest[start:end] = "x" * (end - start)
+    assert "4111 1111 1111 1111" not in "".join(rest)
+    assert "3782-822463-10005" not in "".join(rest)
 
 
 @given(st.integers(0, 10**18 - 1))
