@@ -110,7 +110,7 @@ class Metrics:
         self.locks_refused += 1
 
     def lock_lost(self) -> None:
-        """Count a lease of our own that ran out, or was taken, while it was needed."""
+        """Count a lease that had ended when its holder still needed it: a change or a renewal came too late."""
         self.locks_lost += 1
 
     def trigger(self, outcome: str) -> None:
@@ -211,7 +211,9 @@ class MetricsCollector(Collector):
         yield _counter(
             "memsidecar_locks_refused", "Locks and changes kept out by somebody else's lease.", now.locks_refused
         )
-        yield _counter("memsidecar_locks_lost", "Leases of our own lost while they were needed.", now.locks_lost)
+        yield _counter(
+            "memsidecar_locks_lost", "Leases that had ended when their holder still needed them.", now.locks_lost
+        )
         waits = HistogramMetricFamily(
             "memsidecar_lock_wait_seconds", "Waits for somebody else's lease that ended well."
         )

@@ -50,6 +50,8 @@ class DefinitionsReload:
             except ConfigurationError as problem:
                 for line in problem.problems:
                     log.error("reload.refused", what="definitions", problem=line)
+            except Exception:
+                log.exception("reload.failed", what="definitions")
             else:
                 self._catalogue.replace(definitions.by_id, strict=definitions.strict)
                 log.info("reload.done", what="definitions", definitions=len(definitions.by_id))

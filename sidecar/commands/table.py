@@ -124,7 +124,7 @@ _ROWS = (
                 text(
                     "token",
                     "IDEMPOTENT",
-                    "1 to 256 bytes; the same token again stores nothing and gets the first reply",
+                    "1 to 256 bytes; within `idempotency_ttl` it stores once, and repetitions get the first reply",
                 )
             ),
             _LOCK,

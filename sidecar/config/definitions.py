@@ -101,7 +101,11 @@ def _files(paths: Path | Sequence[Path], problems: list[str]) -> Iterable[Path]:
         if not path.is_dir():
             yield path
             continue
-        inside = sorted(each for each in path.iterdir() if each.suffix in SUFFIXES and each.is_file())
+        try:
+            inside = sorted(each for each in path.iterdir() if each.suffix in SUFFIXES and each.is_file())
+        except OSError as problem:
+            problems.append(f"{path}: cannot be read: {problem}")
+            continue
         if not inside:
             problems.append(f"{path}: holds no {' or '.join(SUFFIXES)} file")
         yield from inside

@@ -66,6 +66,8 @@ class LeaseTally(Protocol):
 
     def lock_refused(self) -> None: ...
 
+    def lock_lost(self) -> None: ...
+
 
 class _Line:
     """The changes of one memory, in order; `flying` are those under way."""
@@ -191,6 +193,8 @@ class Changes:
         if not words or words[0] in ("encoding", "stale-lock"):
             outcome = _refusal(reply, words)
             for change in flown:
+                if isinstance(outcome, StaleLock):
+                    self._tally.lock_lost()
                 change.done(outcome)
         elif isinstance(first, Single):
             first.done(int(words[0]))

@@ -108,6 +108,7 @@ class LockManager:
         """
         code, fence = await self._lock(memory, token, lease_ms, "renew")
         if code != 1:
+            self._tally.lock_lost()
             raise StaleLock
         return LockGranted(token, fence, lease_ms)
 
@@ -213,7 +214,8 @@ class LockManager:
                     await self.extend(memory, lease.token, lease_ms=lease_ms)
                 held_until = asked + lease_s
             except StaleLock:
-                break
+                lease.lost.set()
+                return
             except (UpstreamError, TimeoutError):
                 asked = monotonic()
         lease.lost.set()

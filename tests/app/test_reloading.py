@@ -75,6 +75,25 @@ async def test_what_is_wrong_changes_nothing(path: Path) -> None:
     await reload.close()
 
 
+async def test_a_reload_that_breaks_off(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong is logged, nothing changes, and the next signal is heard."""
+    _, catalogue, reload = start(path)
+    write(path, "notes")
+
+    def broken(*_: object, **__: object) -> None:
+        raise OSError("the vocabulary is damaged")
+
+    with capture_logs() as logs, monkeypatch.context() as patch:
+        patch.setattr("sidecar.app.reloading.load_counter", broken)
+        reload.start()
+        await eventually(lambda: logs)
+    assert [(entry["event"], entry["log_level"]) for entry in logs] == [("reload.failed", "error")]
+    assert "notes" not in catalogue
+    reload.start()
+    await eventually(lambda: "notes" in catalogue)
+    await reload.close()
+
+
 async def test_one_that_is_asked_for_meanwhile_follows(path: Path) -> None:
     """However often it is asked for at once, the last state of the file is what is in force."""
     _, catalogue, reload = start(path)

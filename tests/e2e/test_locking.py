@@ -133,6 +133,7 @@ async def test_who_waited_long_enough_is_refused(
 
 async def test_a_token_that_holds_no_longer(sidecars: Sidecars, redis_client: redis.asyncio.Redis) -> None:
     """Once a lease has run out its token is good for nothing, whether or not somebody else holds the memory by then."""
+    lost = await gauge(sidecars[0], "memsidecar_locks_lost_total")
     async with patient(sidecars[0].url) as slow, patient(sidecars[1].url) as next_one:
         old = await lock(slow, "turn:shared", ttl_ms="100")
         new = await lock(next_one, "turn:shared", "WAIT", LONG_MS)  # is told by nobody, and gets it all the same
@@ -151,6 +152,7 @@ async def test_a_token_that_holds_no_longer(sidecars: Sidecars, redis_client: re
             # The second time nobody holds it.
             await run(next_one, "MEMUNLOCK", "turn:shared", new["token"])
     assert await stored(redis_client, "turn", "shared") == []
+    assert await gauge(sidecars[0], "memsidecar_locks_lost_total") == lost + 2 * 5
 
 
 async def test_a_turn_that_takes_longer(sidecars: Sidecars, redis_client: redis.asyncio.Redis) -> None:
