@@ -410,7 +410,7 @@ class MemoryService:
             except ValueError as problem:
                 raise SyntaxProblem(str(problem)) from problem
         if request.definition is None:  # a strict configuration need not have one called default
-            definition = self._catalogue.get(DEFAULT_DEFINITION, Definition())
+            definition = self._catalogue.get(DEFAULT_DEFINITION) or Definition()
         else:
             definition = self._definition(request.definition)
         return definition.encoding, definition
