@@ -178,9 +178,9 @@ class BlockModel(BaseModel):
     model_config = FORBID
 
     name: Identifier = Field(description="Name of the class, for `token_allocation`.")
-    priority: Literal["critical", "high", "normal", "low"] = Field(
+    priority: Literal["critical", "normal"] = Field(
         default="normal",
-        description="`critical` messages are in every budgeted read and are never removed; the others do not differ.",
+        description="`critical` messages are in every budgeted read and are never removed, as instructions are.",
     )
     roles: list[Role] = Field(default=[], description="Roles of its messages; none named: all.")
     keywords: list[Annotated[str, Field(min_length=1, max_length=256)]] = Field(

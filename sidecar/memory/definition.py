@@ -15,7 +15,7 @@ DEFAULT_DEFINITION = "default"
 MemoryType = Literal["token_based", "message_count_based", "buffer"]
 Mode = Literal["read-write", "read-only"]
 Overflow = Literal["allow", "reject", "trim"]
-Priority = Literal["critical", "high", "normal", "low"]
+Priority = Literal["critical", "normal"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,7 +205,7 @@ definitions:
     key_template: "{{ user.id }}"
     mode: read-only
     overflow: reject
-    priority_blocks: [{name: b, priority: low, roles: [tool], keywords: [log]}]
+    priority_blocks: [{name: b, priority: critical, roles: [tool], keywords: [log]}]
     token_allocation: {system: 0.5, b: 0.25}
     flush: {strategy: fifo, threshold: 0.7, target: 0.4, summary_tokens: 77}
     privacy:

@@ -92,7 +92,7 @@ class TestPrivacy:
 
 RULES = PriorityBlock("rules", "critical", keywords=("Always", "never"))
 FACTS = PriorityBlock("facts", keywords=("parcel",))
-SAID = PriorityBlock("said", "low", roles=("user", "assistant"))
+SAID = PriorityBlock("said", "normal", roles=("user", "assistant"))
 
 
 class TestClasses:
