@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from sidecar.errors import OverBudget
+from sidecar.errors import OverBudget, RedisRefused
 from sidecar.memory.definition import Definition
 from tests.flush.memories import LiveMemory, talk
 from tests.store.live import DUE, ENDLESS, SHORT, LiveStore, change, memory
@@ -83,3 +83,18 @@ async def test_a_repeated_write_is_not_made_twice(live: LiveStore) -> None:
     await live.append(where, *talk(1))
     assert await live.append(where, *talk(1), replace=True, idempotent="x") == first._replace(duplicate=True)
     assert (await live.info(where)).messages == 2
+
+
+@pytest.mark.parametrize("key", ["log", "keep", "due"])
+async def test_a_foreign_key_stops_the_write_before_it_begins(live: LiveStore, redis_client: Redis, key: str) -> None:
+    """Where a key of the memory is of another type, the write is an error, and what was there stays."""
+    where = memory(DUE)
+    await live.append(where, ("system", "be kind", 10), *talk(3))
+    await redis_client.delete(getattr(where.keys, key))
+    await redis_client.set(getattr(where.keys, key), "mine")
+    names = sorted(await redis_client.keys())
+    before = [await redis_client.dump(name) for name in names]
+    with pytest.raises(RedisRefused, match="WRONGTYPE"):
+        await live.append(where, ("user", "hello", 4), replace=True)
+    assert sorted(await redis_client.keys()) == names
+    assert [await redis_client.dump(name) for name in names] == before

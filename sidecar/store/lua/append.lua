@@ -103,6 +103,7 @@ if hard or replaces then
 
   redis.call('XLEN', log) -- elsewhere the first write is an XADD, which looks itself
   redis.call('ZCARD', keep)
+  if replaces then redis.call('ZCARD', due) end -- a MEMWRITE takes the mark out, when the old content is gone already
 
   -- Returns by how many messages and tokens totals would be above the hard limits.
   local function excess(messages_then, tokens_then)
