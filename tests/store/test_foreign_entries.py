@@ -35,3 +35,17 @@ async def test_a_foreign_entry_is_pinned(live: LiveStore, redis_client: Redis) -
     meta = await LiveMemory(redis_client, ENDLESS).meta()
     assert (meta["kept_messages"], meta["kept_tokens"]) == ("2", "5")
     assert await live.pin(where, *ids, pin=False) == 2
+
+
+async def test_a_foreign_entry_is_deleted(live: LiveStore, redis_client: Redis) -> None:
+    """Deleting one, pinned or not, leaves totals that are those of the others."""
+    where = memory()
+    await live.append(where, ("user", "hi", 5))
+    ids: list[str] = []
+    for _ in range(2):
+        foreign: Any = await redis_client.xadd(where.keys.log, {"mine": "1"})
+        ids.append(foreign.decode())
+    await live.pin(where, ids[0])
+    assert await live.delete(where, *ids) == 2
+    await LiveMemory(redis_client, ENDLESS).assert_totals()
+    assert (await LiveMemory(redis_client, ENDLESS).meta())["kept_messages"] == "0"

@@ -28,7 +28,7 @@ local refusal = lease_refusal(lock, meta, state[2] or not state[9], ARGV[4])
 if refusal then return refusal end
 if not state[9] then return '0' end
 
-local going, tokens, kept, kept_tokens, seen = {}, 0, {}, 0, {}
+local going, counted, tokens, kept, kept_tokens, seen = {}, 0, 0, {}, 0, {}
 for at = 8, #ARGV do
   local entry = redis.call('XRANGE', log, ARGV[at], ARGV[at])[1]
   if entry and not seen[entry[1]] then
@@ -36,10 +36,12 @@ for at = 8, #ARGV do
       if not seen[each[1]] then
         seen[each[1]] = true
         going[#going + 1] = each[1]
-        tokens = tokens + tonumber(each[2][6])
+        local weight = tonumber(each[2][6])
+        if weight then counted = counted + 1 end -- the totals know nothing of an entry that somebody made by hand
+        tokens = tokens + (weight or 0)
         if redis.call('ZSCORE', keep, each[1]) then
           kept[#kept + 1] = each[1]
-          kept_tokens = kept_tokens + tonumber(each[2][6])
+          kept_tokens = kept_tokens + (weight or 0)
         end
       end
     end
@@ -53,7 +55,7 @@ if #going > 0 then overtake_flush(meta, state[3]) end
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local messages, total = tonumber(state[4] or 0) - #going, tonumber(state[5] or 0) - tokens
+local messages, total = tonumber(state[4] or 0) - counted, tonumber(state[5] or 0) - tokens
 local reply = tostring(#going)
 redis.call('HSET', meta, 'messages', messages, 'tokens', total, 'updated', now, op, number .. ':' .. now .. ':' .. reply,
   'kept_messages', tonumber(state[7] or 0) - #kept, 'kept_tokens', tonumber(state[8] or 0) - kept_tokens)
