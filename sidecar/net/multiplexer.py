@@ -232,10 +232,10 @@ class Multiplexer:
     ) -> None:
         if self._refusal is not None:
             self._wanted.set()
-            done(self._refusal)
+            self._loop.call_soon(done, self._refusal)
             return
         if self._held_bytes > MAX_HELD_BYTES:
-            done(Unavailable(f"more than {MAX_HELD_BYTES} bytes of commands wait already"))
+            self._loop.call_soon(done, Unavailable(f"more than {MAX_HELD_BYTES} bytes of commands wait already"))
             return
         call = _Call(command, script, done, resend, self._loop.time() + self._deadline_s)
         if self._link is None:  # otherwise it leaves within this turn of the loop, and is measured then

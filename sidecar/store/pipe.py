@@ -26,7 +26,8 @@ class Pipe(Protocol):
 
         Args:
             command: its words.
-            done: is called once, with the reply.
+            done: is called once, with the reply, after `call` has returned: it may send the next command, and a line
+                of refused ones must not nest.
             resend: whether it may be sent again when the connection broke before the reply: true for reads, and
                 for what Redis recognises as executed.
         """

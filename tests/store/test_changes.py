@@ -122,3 +122,13 @@ def test_what_is_no_reply_of_a_script() -> None:
     assert as_error(away) is away
     assert isinstance(as_error(3), RedisRefused)
     assert "do its versions differ" in str(as_error(None))
+
+
+async def test_a_long_line_is_refused(redis_url: str) -> None:
+    """Where Redis does not let us in, each change of a long line is answered, one after the other."""
+    answers: list[Any] = []
+    async with LiveStore(redis_url, user=("nobody", "wrong")) as live:
+        for _ in range(2_000):
+            live.store.pin(WHERE, ["1-1"], answers.append, pin=True)
+        await eventually(lambda: len(answers) == 2_000)
+    assert all(isinstance(answer, RedisRefused) for answer in answers)
