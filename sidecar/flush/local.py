@@ -50,9 +50,13 @@ LOCK_PATIENCE_S = 60.0
 """How long a commit waits while agents hold the memory's lock, turn after turn. Then the flush is given up: its mark
 stays, and the next one plans on what is there by then."""
 
+ANSWER_PATIENCE_S = 10.0
+"""How long a commit asks again where Redis went away: it may have been made, and then the flush has not failed."""
+
 GOODBYE_S = 2.0
 """Limit of giving up a lease at shutdown. Without that, others wait for the lease to run out."""
 
+CLOSED = "the local flush engine is closed"
 STOPPED = "the process that ran this flush was stopped"
 
 _log = structlog.get_logger(__name__)
@@ -197,6 +201,11 @@ class LocalEngine:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # A task that is cancelled before its first step runs none of its code, and its starter waits for it.
+        for flight in self._flights.values():
+            self._end_badly(flight, EngineUnavailable(CLOSED), STOPPED)
+            self._room.release()
+        self._flights.clear()
 
     async def _join_or_launch(self, order: FlushOrder) -> tuple[_Flight, bool]:
         key = order.definition, order.instance
@@ -211,7 +220,7 @@ class LocalEngine:
                 return self._flights[key], True
             self._room.release()
         if self._closed:
-            raise EngineUnavailable("the local flush engine is closed")
+            raise EngineUnavailable(CLOSED)
         return self._flights[key], False
 
     async def _fly(self, flight: _Flight) -> None:
@@ -239,7 +248,7 @@ class LocalEngine:
                 flight.run = _Run()
             flight.run.end(FlushOutcome("not-due", flight.run.run_id))
         except asyncio.CancelledError:
-            self._end_badly(flight, EngineUnavailable("the local flush engine is closed"), STOPPED)
+            self._end_badly(flight, EngineUnavailable(CLOSED), STOPPED)
             raise
         except (Unavailable, Uncertain) as away:
             self._end_badly(flight, EngineUnavailable(str(away)), str(away))
@@ -292,15 +301,23 @@ class LocalEngine:
 
     async def _commit(self, ticket: Ticket) -> FlushOutcome:
         """Commit; while somebody holds the turn lock of the memory, wait for the end of the turn."""
-        patient_until = asyncio.get_running_loop().time() + self._lock_patience_s
+        clock = asyncio.get_running_loop().time
+        patient_until, away_since = clock() + self._lock_patience_s, None
         while True:
             try:
                 return await self._steps.commit(ticket)
             except FlushLocked as locked:
-                if asyncio.get_running_loop().time() >= patient_until:
+                if clock() >= patient_until:
                     raise
+                away_since = None
                 await self._steps.renew(ticket)
                 await asyncio.sleep(min(max(locked.left_ms / 1000, FIRST_POLL_S), LONGEST_POLL_S))
+            except (Unavailable, Uncertain):
+                # Repeated, it tells what it did the first time.
+                away_since = away_since or clock()
+                if clock() >= away_since + ANSWER_PATIENCE_S:
+                    raise
+                await asyncio.sleep(LONGEST_POLL_S)
 
     async def _renew(self, ticket: Ticket) -> None:
         while True:

@@ -2,7 +2,7 @@
 
 The cold path: milliseconds do not matter here, so it uses redis-py. The counterpart is `sidecar.flush.steps`,
 which decides what is asked; the other store, `memory_store`, serves appends and reads. Nothing here plans or
-summarises. Every script is safe to send twice, because redis-py repeats a command whose connection broke.
+summarises. Every script is safe to send twice, because whoever gets no answer asks again.
 """
 
 from __future__ import annotations

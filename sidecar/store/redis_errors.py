@@ -22,8 +22,7 @@ def translated() -> Iterator[None]:
 
     Raises:
         RedisRefused: Redis answered an error; its first word is as Redis wrote it.
-        Unavailable: no connection came about. redis-py may have sent an earlier try of its own before that;
-            every script of the cold path may be sent twice, so "safe to retry" holds.
+        Unavailable: no connection came about, and nothing was sent.
         Uncertain: the connection broke, or the answer did not come in time.
     """
     try:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from sidecar.errors import EngineUnavailable, UnknownMemory
+from sidecar.errors import EngineUnavailable, Uncertain, UnknownMemory
 from sidecar.flush.local import MAX_ROUNDS, LocalEngine
 from sidecar.flush.steps import FlushSteps
 from sidecar.memory.message import StoredMessage
 from sidecar.memory.ports import FlushEngine, FlushOrder, FlushOutcome
-from sidecar.store.flush_store import FlushStore
+from sidecar.store.flush_store import CommitReply, FlushStore
 from tests.flush.memories import DEFINITIONS, SPACE, SUMMED, LiveMemory, WordCounter, talk
 from tests.support.children import StartRedis
 from tests.support.waiting import eventually
@@ -60,10 +61,12 @@ def memory(redis_client: Redis) -> LiveMemory:
     return LiveMemory(redis_client, SUMMED)
 
 
-def engine_of(redis: Redis, gate: Gate, *, lease_ms: int = 60_000, concurrency: int = 4) -> LocalEngine:
+def engine_of(
+    redis: Redis, gate: Gate, *, lease_ms: int = 60_000, concurrency: int = 4, store: FlushStore | None = None
+) -> LocalEngine:
     """Return an engine as another process would have it."""
     steps = FlushSteps(
-        store=FlushStore(redis, SPACE),
+        store=store or FlushStore(redis, SPACE),
         definitions=DEFINITIONS,
         counter=lambda encoding: WordCounter(),
         summariser=gate,
@@ -378,3 +381,36 @@ async def test_many_memories(redis_client: Redis, gate: Gate) -> None:
     for memory in memories:
         await memory.assert_totals()
     await engine.close()
+
+
+async def test_close_before_the_first_step(engine: LocalEngine, memory: LiveMemory) -> None:
+    """Whoever starts a flush at the moment of the close is answered, and so is everybody after that."""
+    await memory.append(talk(30))
+    starting = asyncio.create_task(engine.start(ORDER))
+    await asyncio.sleep(0)  # the flush has its task, which has not begun
+    await engine.close()
+    async with asyncio.timeout(5):
+        with pytest.raises(EngineUnavailable, match="closed"):
+            await starting
+    assert not engine.busy
+
+
+async def test_an_answer_that_gets_lost(redis_client: Redis, gate: Gate, memory: LiveMemory) -> None:
+    """A commit that was made, and whose answer got lost, is a flush that is done."""
+    await memory.append(talk(30))
+
+    class Losing(FlushStore):
+        lost = 0
+
+        async def commit(self, *lease: Any, **others: Any) -> CommitReply:
+            reply = await super().commit(*lease, **others)
+            self.lost += 1
+            if self.lost == 1:
+                raise Uncertain("the connection broke")
+            return reply
+
+    gate.open.set()
+    engine = engine_of(redis_client, gate, store=Losing(redis_client, SPACE))
+    outcome = await (await engine.start(ORDER)).outcome()
+    assert (outcome.status, outcome.removed > 0) == ("done", True)
+    assert len(await memory.ids()) == outcome.messages
