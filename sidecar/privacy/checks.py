@@ -127,6 +127,6 @@ def is_ip(text: str) -> bool:
 
 
 def is_phone(text: str) -> bool:
-    """Whether text has as many digits as a telephone number: 8 to 15 (E.164), 7 without a country's."""
+    """Whether text has as many digits as a telephone number: 8 to 15 (E.164). Seven are rather a date or an order."""
     digits = sum(character.isdecimal() for character in text)
     return 8 <= digits <= PHONE_DIGITS

@@ -21,7 +21,12 @@ MAX_DEPTH = 128
 """Deepest JSON that is searched: deeper than a message may be (`commands.messages.MAX_NESTING`)."""
 
 STRUCTURE = frozenset({"role", "type", "id", "tool_call_id", "detail", "format", "mime_type", "media_type", "file_id"})
-"""Fields whose values tie messages together, or say what they are; no conversation is in them."""
+"""Fields whose values tie messages together, or say what they are; no conversation is in them.
+
+In the arguments of a call they are what the model says, as any other field there."""
+
+SHORTEST_NUMBER = 10**7
+"""Whole numbers from here on are searched as texts: a card's or telephone's number need not stand in quotes."""
 
 FORMATS = frozenset({"format", "media_type", "mime_type"})
 """Fields one of which stands beside the `data` of an encoded file."""
@@ -94,17 +99,41 @@ class Redactor:
         except Exception as problem:
             raise PrivacyFailed(f"making the message anew: {type(problem).__name__}") from None
 
-    def _value(self, value: Any, found: Counter[str], depth: int) -> Any:
-        """Return a JSON value with every text in it searched."""
+    def _value(self, value: Any, found: Counter[str], depth: int, *, said: bool = False) -> Any:
+        """Return a JSON value with every text in it searched; `said`: it is of a call's arguments."""
         if not depth:
             raise PrivacyFailed(f"the message is nested more than {MAX_DEPTH} levels deep")
         if isinstance(value, str):
             return self._text(value, found)
+        if isinstance(value, int):
+            return self._number(value, found)
         if isinstance(value, list):
-            return [self._value(each, found, depth - 1) for each in value]
+            return [self._value(each, found, depth - 1, said=said) for each in value]
         if isinstance(value, dict):
-            return {self._text(name, found): self._field(name, value, found, depth - 1) for name in value}
+            return self._object(value, found, depth - 1, said=said)
         return value
+
+    def _number(self, number: int, found: Counter[str]) -> int | str:
+        """Return a whole number, or the text that stands in its place where a pattern finds something in it."""
+        if number < SHORTEST_NUMBER:
+            return number
+        text = str(number)
+        clean = self._text(text, found)
+        return number if clean == text else clean
+
+    def _object(self, fields: dict[str, Any], found: Counter[str], depth: int, *, said: bool) -> dict[str, Any]:
+        clean: dict[str, Any] = {}
+        times = Counter[str]()
+        for name in fields:
+            value = (
+                self._value(fields[name], found, depth, said=True) if said else self._field(name, fields, found, depth)
+            )
+            kept = new = self._text(name, found)
+            while new in clean or (new != name and new in fields):  # two names may have the same replacement
+                times[kept] += 1
+                new = f"{kept} {times[kept] + 1}"
+            clean[new] = value
+        return clean
 
     def _field(self, name: str, siblings: dict[str, Any], found: Counter[str], depth: int) -> Any:
         """Return the value of one field of an object, searched."""
@@ -124,7 +153,7 @@ class Redactor:
         except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
             return self._text(text, found)
         here: Counter[str] = Counter()
-        clean = self._value(value, here, depth)
+        clean = self._value(value, here, depth, said=True)
         if not here:
             return text
         found.update(here)

@@ -105,6 +105,8 @@ def call(arguments: str, name: str = "send") -> dict[str, Any]:
         ("no JSON bob@example.com", "no JSON [email]"),
         ('{"n": 5,  "x": "y"}', '{"n": 5,  "x": "y"}'),
         ("", ""),
+        ('{"id": "bob@example.com"}', '{"id":"[email]"}'),
+        ('{"x": {"data": "bob@example.com", "format": "x"}}', '{"x":{"data":"[email]","format":"x"}}'),
     ],
 )
 def test_arguments_of_calls(arguments: str, stored: str) -> None:
@@ -112,6 +114,22 @@ def test_arguments_of_calls(arguments: str, stored: str) -> None:
     kept, found = redacted(call(arguments))
     assert kept == call(stored)
     assert found == ({"email": 1} if stored != arguments else {})
+
+
+def test_numbers() -> None:
+    """A card's number need not stand in quotes, in the arguments of a call or elsewhere; other numbers stay."""
+    kept, found = redacted({"role": "user", "content": "x", "metadata": {"card": 4111111111111111, "n": 12345678901}})
+    assert kept["metadata"] == {"card": "[card]", "n": 12345678901}
+    assert found == {"card": 1}
+    assert redacted(call('{"card": 4111111111111111}')) == (call('{"card":"[card]"}'), {"card": 1})
+
+
+def test_names_with_the_same_replacement() -> None:
+    """No field is lost because what stands in place of its name is the name of another."""
+    metadata = {MAIL: 1, f"a{MAIL}": 2, "[email]": 3}
+    kept, _ = redacted({"role": "user", "content": "x", "metadata": metadata})
+    assert sorted(kept["metadata"].values()) == [1, 2, 3]
+    assert MAIL not in json.dumps(kept)
 
 
 def test_names_of_functions_stay() -> None:
