@@ -108,7 +108,7 @@ class Reading:
         found = await self._ask(request)
         if request.since == "$":
             request.since = found.newest_id or "0-0"
-        if request.block_ms is not None and not found.result.messages:
+        if request.block_ms is not None and not found.result.messages and not found.cut:
             found = await self._wait(request, request.block_ms, stop)
         return await self._finished(request, found)
 
@@ -119,7 +119,7 @@ class Reading:
             while True:
                 left_s = max(0.0, ends - monotonic())
                 found = await self._ask(request, wait_ms=int(left_s * 1000))
-                if found.result.messages or stop.is_set() or not left_s:
+                if found.result.messages or found.cut or stop.is_set() or not left_s:
                     return found
                 await _first_of(watch.woken(), stop.wait(), min(left_s, RARE_LOOK_S if told else LOOK_S))
 

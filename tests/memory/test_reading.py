@@ -168,6 +168,15 @@ class TestTruncate:
         result = await bench.ask(ReadRequest(memory("k"), tokens=40, oversize="truncate"))
         assert (result.messages, result.left_out) == ([SPOKEN], 2)
 
+    async def test_nothing_to_wait_for(self) -> None:
+        """A message that is there, if too large, ends a wait, at once or when it comes."""
+        for before in ((), (found(),)):
+            bench = Bench(*before, found(cut_room=17, cut=[self.LARGE]))
+            request = ReadRequest(memory("k"), tokens=40, oversize="truncate", since="0-1", block_ms=60_000)
+            async with asyncio.timeout(5):
+                result = await bench.ask(request)
+            assert result.messages == [replace_content(self.LARGE, "a" * 10, 17)]
+
     async def test_a_large_text(self) -> None:
         """A text that takes long to count is cut on a thread."""
         large = StoredMessage("0-5", "user", "a" * 70_000, 70_007, None)
