@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
 from sidecar.commands.arguments import Arguments
 from sidecar.commands.messages import read_messages, with_metadata
 from sidecar.commands.resolving import Resolve
+from sidecar.errors import BadMessage
 from sidecar.memory.addressing import NO_CONTEXT
 from sidecar.memory.message import Message
 from sidecar.memory.requests import LARGE_MESSAGE_CHARACTERS, AppendRequest
 from sidecar.memory.results import AppendResult
 from sidecar.resp.replies import Value
+
+MAX_METADATA_BYTES = 16 * 1024 * 1024
+"""Most bytes of all the copies of META: each message gets one, and a request of a megabyte could ask for a gigabyte."""
+
+_encode = msgspec.json.Encoder().encode
 
 
 def parse(items: list[bytes], resolve: Resolve) -> AppendRequest:
@@ -52,6 +63,7 @@ def _parse(arguments: Arguments, resolve: Resolve, *, replace: bool) -> AppendRe
     memory = resolve(key, context)
     messages = read_messages(arguments)
     if metadata is not None:
+        _check_copies(len(messages), metadata)
         messages = [with_metadata(message, metadata) for message in messages]
     large = sum(map(_characters, messages)) > LARGE_MESSAGE_CHARACTERS
     return AppendRequest(memory, messages, large, lock, idempotent, replace)
@@ -62,5 +74,14 @@ _APPEND_ONLY = frozenset({b"IDEMPOTENT", b"META"})
 
 
 def _characters(message: Message) -> int:
-    """Return how many characters of a message are counted as tokens."""
-    return len(message.content) + sum(map(len, message.counted))
+    """Return how many characters of a message are counted as tokens, or searched for what must not be stored."""
+    return len(message.content) + len(message.fields)
+
+
+def _check_copies(copies: int, metadata: Mapping[str, Any]) -> None:
+    size = copies * len(_encode(metadata))
+    if size > MAX_METADATA_BYTES:
+        raise BadMessage(
+            f"META is kept with each of the {copies} messages, which makes {size} bytes; at most {MAX_METADATA_BYTES} "
+            "are allowed, so send the messages in parts"
+        )

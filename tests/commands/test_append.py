@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from sidecar.errors import BadMessage
 from sidecar.memory.message import Message
 from sidecar.memory.requests import LARGE_MESSAGE_CHARACTERS, AppendRequest
 from sidecar.memory.results import AppendResult
@@ -56,17 +57,27 @@ def test_errors(arguments: tuple[str | bytes, ...]) -> None:
     ("characters", "large"), [(LARGE_MESSAGE_CHARACTERS, False), (LARGE_MESSAGE_CHARACTERS + 1, True)]
 )
 def test_large(characters: int, large: bool) -> None:
-    """An append is large when it has that much to count, in contents or in what else is counted."""
+    """An append is large when it has that much to count, or to search, in contents or in other fields."""
     content = "x" * characters
     assert parse("MEMAPPEND", "k", "user", content).large is large
     halves = ["user", content[: characters // 2], "user", content[characters // 2 :]]
     assert parse("MEMAPPEND", "k", *halves).large is large
+    assert parse("MEMAPPEND", "k", "JSON", json.dumps({"role": "user", "content": content})).large is large
     for fields in (
-        {"content": content},
         {"content": "", "name": content},
         {"content": [{"type": "text", "text": content}]},
+        {"content": "", "note": content},
     ):
-        assert parse("MEMAPPEND", "k", "JSON", json.dumps({"role": "user", **fields})).large is large
+        shorter = json.dumps({"role": "user", **fields}).replace("x" * 100, "", 0 if large else 1)
+        assert parse("MEMAPPEND", "k", "JSON", shorter).large is large
+
+
+def test_copies_of_metadata() -> None:
+    """A short request may not make much of META, which each message gets."""
+    metadata = json.dumps({"a": "x" * 60_000})
+    assert len(parse("MEMAPPEND", "k", "META", metadata, *("user", "x") * 200).messages) == 200
+    with pytest.raises(BadMessage, match=r"META is kept with each of the 300 messages, which makes 1800\d{4} bytes"):
+        parse("MEMAPPEND", "k", "META", metadata, *("user", "x") * 300)
 
 
 def test_reply() -> None:
