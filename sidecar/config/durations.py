@@ -46,7 +46,7 @@ def parse_duration(text: str) -> int:
             )
         total += float(part[1]) * scale
         position = part.end()
-    milliseconds = round(total)
+    milliseconds = round(min(total, LONGEST_MS + 1))  # infinity, which many digits make, cannot be rounded
     if not 1 <= milliseconds <= LONGEST_MS:
         raise ValueError(f"'{text}' must be between 1ms and 3650d")
     return milliseconds

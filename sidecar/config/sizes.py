@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import isinf
 
 _UNITS = {"": 1, "b": 1, "kib": 1024, "kb": 1000, "mib": 1024**2, "mb": 1000**2, "gib": 1024**3, "gb": 1000**3}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
@@ -31,4 +32,7 @@ def parse_size(value: object) -> int | None:
     unit = _UNITS.get(match[2].lower()) if match else None
     if match is None or unit is None:
         raise ValueError(f"'{value}' is no size; write bytes, or a number with a unit, such as 64KiB or 1MiB")
-    return round(float(match[1]) * unit)
+    size = float(match[1]) * unit
+    if isinf(size):
+        raise ValueError(f"'{value}' must be at most {LARGEST_BYTES} bytes")
+    return round(size)

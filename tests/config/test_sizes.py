@@ -31,3 +31,9 @@ def test_no_sizes(text: object) -> None:
     """Anything else is refused with an example."""
     with pytest.raises(ValueError, match="is no size; write bytes, or a number with a unit, such as 64KiB or 1MiB"):
         parse_size(text)
+
+
+def test_a_size_that_no_number_holds() -> None:
+    """More digits than a float takes are refused as what they are, and break nothing off."""
+    with pytest.raises(ValueError, match="must be at most 536870912 bytes"):
+        parse_size("9" * 400)
