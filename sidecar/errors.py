@@ -21,6 +21,7 @@
     │   ├── TooManyIdentities       ERR, more Redis users at a time than are served
     │   ├── RedisRefused            Redis's own first word (NOPERM, OOM, LOADING …), passed on as it is
     │   ├── Unavailable             UNAVAILABLE, nothing was sent
+    │   ├── WaitEnded               UNAVAILABLE, a wait for a lock was ended
     │   └── Uncertain               UNCERTAIN, sent, outcome unknown
     ├── EngineUnavailable           the flush engine (Temporal) cannot be reached; the outbox keeps the mark
     ├── FlushRefused                a commit that came too late or twice (never an error to the user)
@@ -249,6 +250,15 @@ class Unavailable(UpstreamError):
 
     def __init__(self, why: str) -> None:
         super().__init__(f"Redis cannot be reached ({why}); nothing was sent, safe to retry")
+
+
+class WaitEnded(UpstreamError):
+    """Or a wait for a lock was ended: the client sends nothing more, or memsidecar stops. The lock is not held."""
+
+    prefix = "UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("the wait for the lock was ended, as its client has gone or memsidecar stops; safe to retry")
 
 
 class Uncertain(UpstreamError):

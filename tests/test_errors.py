@@ -37,6 +37,7 @@ from sidecar.errors import (
     Uncertain,
     UnknownMemory,
     UpstreamError,
+    WaitEnded,
 )
 from sidecar.resp import replies
 
@@ -121,6 +122,11 @@ REPLIES: list[tuple[ReplyableError, type[ReplyableError], str]] = [
         Unavailable("connection refused"),
         UpstreamError,
         "UNAVAILABLE Redis cannot be reached (connection refused); nothing was sent, safe to retry",
+    ),
+    (
+        WaitEnded(),
+        UpstreamError,
+        "UNAVAILABLE the wait for the lock was ended, as its client has gone or memsidecar stops; safe to retry",
     ),
     (
         Uncertain("connection closed"),

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import cache, partial
 from typing import Any, Protocol
 
-from sidecar.errors import BadMessage, FlushTimeout, Forbidden, SyntaxProblem, Unavailable, UnknownMemory
+from sidecar.errors import BadMessage, FlushTimeout, Forbidden, SyntaxProblem, UnknownMemory, WaitEnded
 from sidecar.memory.addressing import Memory
 from sidecar.memory.catalogue import Catalogue
 from sidecar.memory.definition import DEFAULT_DEFINITION, Definition, PrivacyPolicy
@@ -167,6 +167,8 @@ class MemoryService:
         )
         flushing = Flushing(engine=engine, preview=preview, info=self._info)
         self._read_slowly = self._stoppable(self._reading.read_slowly)
+        self._lock_at_once = self._task(self._leased)
+        self._lock_patiently = self._task(self._leased, stopped=WaitEnded)
         self._tasks: set[asyncio.Task[object]] = set()
         self._stops: dict[int, Callable[[], object]] = {}  # by id of a request that waits: what ends its wait
         self._other_encodings: dict[str, str] = {}
@@ -185,7 +187,7 @@ class MemoryService:
             ListRequest: self._task(walk.page),
             CountRequest: self._count,
             HealthRequest: self._task(lambda _: health.report()),
-            LockRequest: self._task(self._lock, stopped=lambda _: Unavailable("the wait for the lock was ended")),
+            LockRequest: self._lock,
             FlushRequest: self._stoppable(flushing.flush, lambda request: FlushTimeout(request.wait_ms or 0)),
         }
 
@@ -217,7 +219,7 @@ class MemoryService:
     # ---- slow ones ----
 
     def _task(
-        self, run: Callable[[Any], Awaitable[object]], stopped: Callable[[Any], Exception] | None = None
+        self, run: Callable[[Any], Awaitable[object]], stopped: Callable[[], Exception] | None = None
     ) -> Callable[[Any, Done], None]:
         """Return a handler that runs a coroutine; with `stopped` its wait can be ended, and that is the answer."""
 
@@ -225,7 +227,7 @@ class MemoryService:
             return await run(request)
 
         def handle(request: Any, done: Done) -> None:
-            task = self._spawn(work(request), done, stopped and partial(stopped, request))
+            task = self._spawn(work(request), done, stopped)
             if stopped is not None:
                 self._stops[id(request)] = task.cancel
                 task.add_done_callback(lambda _: self._stops.pop(id(request), None))
@@ -373,7 +375,12 @@ class MemoryService:
 
     # ---- the others ----
 
-    async def _lock(self, request: LockRequest) -> LockGranted:
+    def _lock(self, request: LockRequest, done: Done) -> None:
+        # What does not wait is not stopped: it may have been done already.
+        waits = request.wait_ms > 0 and request.renew is None
+        (self._lock_patiently if waits else self._lock_at_once)(request, done)
+
+    async def _leased(self, request: LockRequest) -> LockGranted:
         if request.renew is not None:
             return await self._locks.extend(request.memory, request.renew, lease_ms=request.ttl_ms)
         return await self._locks.acquire(request.memory, lease_ms=request.ttl_ms, wait_ms=request.wait_ms)

@@ -9,9 +9,9 @@ import pytest
 from sidecar.errors import EngineUnavailable, FlushFailed, FlushTimeout, RedisRefused, Unavailable, Uncertain
 from sidecar.memory.message import Message
 from sidecar.memory.ports import FlushOrder, FlushOutcome
-from sidecar.memory.requests import AppendRequest, CountRequest, FlushRequest, HealthRequest
-from sidecar.memory.results import FlushReport, HealthReport, MemoryInfo
-from tests.memory.answering import AnsweringEngine, Bench, info, memory, start
+from sidecar.memory.requests import AppendRequest, CountRequest, FlushRequest, HealthRequest, LockRequest
+from sidecar.memory.results import FlushReport, HealthReport, LockGranted, MemoryInfo
+from tests.memory.answering import AnsweringEngine, Bench, Others, info, memory, start
 from tests.support.waiting import eventually
 
 DONE = FlushOutcome("done", "run-0", "fifo", 4, 6, 40, 30, 10, 12)
@@ -174,6 +174,27 @@ class TestStop:
         await eventually(lambda: results)
         assert [type(result) for result in results] == [FlushTimeout]
         assert len(bench.engine.orders) == 1
+
+    @pytest.mark.parametrize("asked", [LockRequest(memory("k"), 1_000), LockRequest(memory("k"), 1_000, renew="t")])
+    async def test_a_lock_that_waits_for_nobody(self, asked: LockRequest) -> None:
+        """It may have been granted or extended already, so that its client is told how it ended."""
+        granted = LockGranted("t", 1, 1_000)
+        bench = Bench(others=Others([granted]))
+        results = start(bench, asked)
+        bench.service.stop(asked)
+        await eventually(lambda: results)
+        assert results == [granted]
+
+    async def test_a_wait_for_a_lock(self) -> None:
+        """It ends, and Redis is not blamed for it."""
+        bench = Bench(others=Others([None]))
+        request = LockRequest(memory("k"), 1_000, wait_ms=60_000)
+        results = start(bench, request)
+        bench.service.stop(request)
+        await eventually(lambda: results)
+        assert [result.reply() for result in results] == [
+            "UNAVAILABLE the wait for the lock was ended, as its client has gone or memsidecar stops; safe to retry"
+        ]
 
 
 class TestClose:
