@@ -52,7 +52,7 @@ def test_unknown_models(name: str) -> None:
 def test_every_beginning(beginning: str) -> None:
     """Each one of the table is known by itself, with a context that holds a conversation."""
     model = known_model(beginning)
-    assert model.context == CONTEXTS[beginning] >= 8_192
+    assert model.context == CONTEXTS[beginning] >= 4_096
     assert model.encoding is None or model.encoding in ENCODINGS
 
 
