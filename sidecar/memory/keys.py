@@ -15,6 +15,9 @@ from zlib import crc32
 SHARDS = 256
 """Number of hash tags: enough to spread the largest cluster, few enough for a sweep to look at all of them."""
 
+BELONGINGS = 7
+"""Number of `MemoryKeys.belongings`."""
+
 CACHED_NAMES = 16_384
 """Names kept ready. A name costs about 1 kB; a sidecar rarely serves more memories at the same time."""
 
@@ -27,6 +30,10 @@ class MemoryKeys:
 
     `name` (`project:definition:instance`, encoded) is also the member in the outbox and names the workflow. `wake` is
     no key but the channel on which those who wait are told of an append, or of a released lock.
+
+    `work`, `aside`, `brief` and `next` are a running flush's: its plan and summary, copies of what goes, what is
+    shortened, and the log that is to be. `undo` and `was` are what the last flush took, and what the memory was before
+    it. `seen` holds when a read last returned each message.
     """
 
     name: str
@@ -34,9 +41,20 @@ class MemoryKeys:
     meta: str
     keep: str
     work: str
+    aside: str
+    brief: str
+    next: str
+    undo: str
+    was: str
+    seen: str
     due: str
     lock: str
     wake: str
+
+    @property
+    def belongings(self) -> tuple[str, ...]:
+        """The keys that mean nothing without the present content: whoever empties the memory removes them."""
+        return self.work, self.aside, self.brief, self.next, self.undo, self.was, self.seen
 
     def idem(self, token: str) -> str:
         """Return the key that keeps the reply of the append which the caller named `token`."""
@@ -84,6 +102,12 @@ def _keys(prefix: str, project: str, definition: str, instance: str) -> MemoryKe
         meta=f"{prefix}:meta:{tag}:{name}",
         keep=f"{prefix}:keep:{tag}:{name}",
         work=f"{prefix}:work:{tag}:{name}",
+        aside=f"{prefix}:aside:{tag}:{name}",
+        brief=f"{prefix}:brief:{tag}:{name}",
+        next=f"{prefix}:next:{tag}:{name}",
+        undo=f"{prefix}:undo:{tag}:{name}",
+        was=f"{prefix}:was:{tag}:{name}",
+        seen=f"{prefix}:seen:{tag}:{name}",
         due=f"{prefix}:due:{tag}:{encode(project)}",
         lock=f"{prefix}:lock:{tag}:{name}",
         wake=f"{prefix}:wake:{tag}:{name}",

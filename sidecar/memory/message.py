@@ -74,6 +74,8 @@ class MessageFacts:
         answers: the tool call that it answers, or None.
         pinned: whether it must never be removed, whatever its role.
         kind: its class in the definition's priority blocks, or "".
+        text_bytes: length of its content where that is one text; 0 for parts, calls and nothing.
+        read_ms: when a read last returned it, by Redis's clock; None: never, or the definition's strategy does not ask.
     """
 
     id: str
@@ -83,6 +85,8 @@ class MessageFacts:
     answers: str | None = None
     pinned: bool = False
     kind: str = ""
+    text_bytes: int = 0
+    read_ms: int | None = None
 
 
 def count_summary(text: str, count: Callable[[str], int]) -> int:

@@ -51,8 +51,17 @@ class IdRange:
 
 
 @dataclass(frozen=True, slots=True)
+class Shortened:
+    """A message that stays with less of its text: its id, its tokens, and how many it may have afterwards."""
+
+    id: str
+    tokens: int
+    most_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """What to remove.
+    """What to remove, and what to shorten.
 
     Args:
         strategy: the name under which the plan was made.
@@ -60,6 +69,7 @@ class Plan:
         removed, freed_tokens: sums over `ranges`; the tokens of the present summary are not among them.
         summarise: whether a summary replaces what goes (and the present summary).
         reached: whether the memory is within the target afterwards. False only if nothing more may go.
+        shortened: what stays in a shorter form, oldest first; none of them is in `ranges`.
     """
 
     strategy: str
@@ -68,6 +78,7 @@ class Plan:
     freed_tokens: int
     summarise: bool
     reached: bool
+    shortened: tuple[Shortened, ...] = ()
 
 
 def make_plan(strategy: str, facts: Sequence[MessageFacts], limits: Limits) -> Plan:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from sidecar.errors import OverBudget
 from sidecar.memory.addressing import Memory
 from sidecar.memory.definition import Definition
+from sidecar.memory.keys import BELONGINGS
 from sidecar.memory.message import Message
 from sidecar.memory.results import AppendResult
 from sidecar.store.pipe import Argument
@@ -87,7 +88,7 @@ def fixed(definition: Definition) -> Fixed:
             _limit(definition.threshold_messages),
         ),
         f"{limits} 0" if hard else "",
-        f"{limits} 1",
+        f"{limits} {BELONGINGS}",
         f" {definition.idempotency_ttl_ms}",
     )
 
@@ -125,6 +126,8 @@ def call(batch: Sequence[Append], said: Fixed, op: str, number: int) -> tuple[li
         op, number, keys.name, *said.life, first.encoding, first.token,
         said.special_replace if first.replace else said.special, len(batch)
     ]  # fmt: skip
+    if first.replace:
+        names += keys.belongings
     for append in batch:
         if append.idempotent is None:
             arguments.append(len(append.messages))

@@ -79,7 +79,7 @@ class MemoryStore:
         """
         keys = memory.keys
         arguments = (keys.name, token, memory.definition.ttl_after_clear_ms or 0)
-        names = (keys.log, keys.meta, keys.keep, keys.work, keys.due, keys.lock)
+        names = (keys.log, keys.meta, keys.keep, keys.due, keys.lock, *keys.belongings)
         self._changes.put(Single(memory, token, "clear", names, arguments, numbered=False, done=done))
 
     def delete(

@@ -93,7 +93,9 @@ class LiveMemory:
 
     async def clear(self) -> None:
         """Delete the memory as MEMCLEAR does."""
-        keys = [self.keys.log, self.keys.meta, self.keys.keep, self.keys.work, self.keys.due, self.keys.lock]
+        keys = [
+            self.keys.log, self.keys.meta, self.keys.keep, self.keys.due, self.keys.lock, *self.keys.belongings
+        ]  # fmt: skip
         await self._run("clear", keys, [self.keys.name, "", 0])
 
     async def write(self, entries: Sequence[Entry]) -> list[str]:

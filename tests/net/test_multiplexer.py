@@ -126,7 +126,7 @@ class TestScripts:
             for _ in range(3):
                 pipe.call_script(
                     "clear",
-                    ["log", "meta", "keep", "work", "due", "lock"],
+                    ["log", "meta", "keep", "due", "lock", "work"],
                     ["name", "", 0],
                     replies.append,
                     resend=True,
@@ -150,7 +150,7 @@ class TestScripts:
 async def _one_more(pipe: Multiplexer) -> None:
     replies: list[Reply] = []
     pipe.call_script(
-        "clear", ["log", "meta", "keep", "work", "due", "lock"], ["name", "", 0], replies.append, resend=True
+        "clear", ["log", "meta", "keep", "due", "lock", "work"], ["name", "", 0], replies.append, resend=True
     )
     await eventually(lambda: replies)
 

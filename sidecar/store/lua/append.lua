@@ -3,13 +3,14 @@
 -- nothing is half stored, a batch that is sent twice (the connection broke before the reply) is stored once, an append
 -- that its caller sends twice (IDEMPOTENT) is stored once, and the mark cannot be forgotten.
 --
--- KEYS  1 log   2 meta   3 keep   4 due   5 lock   6 … one per request that has an idempotency token
+-- KEYS  1 log   2 meta   3 keep   4 due   5 lock   6 … one per request that has an idempotency token; before these, for
+--       a MEMWRITE, what else belongs to the content that goes
 -- ARGV  1 op field ("op:<sidecar id>")   2 number of this batch, strictly increasing per sidecar
 --       3 the memory's name (member of due)   4 ttl ms, 0 = none
 --       5 threshold tokens   6 threshold messages, -1 = none   7 encoding of the counts
 --       8 token of the lease, "" = none   9 "", or what few memories have: "<most tokens> <most messages> <trim>
 --       <replace>", with -1 = no hard limit; trim 1: the oldest messages make room, 0: what is above a hard limit is
---       refused; replace 1: everything that is there goes   10 requests in the batch
+--       refused; replace: everything that is there goes, with so many keys more   10 requests in the batch
 --       then per request: number of messages, with an idempotency token followed by " <ms to keep it>"; and per
 --       message: role, content, tokens, other fields as JSON or ""; tokens may be followed by " <class>", or
 --       " !<class>" for a critical one
@@ -31,12 +32,13 @@ local log, meta, keep, due, lock = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local op, number, name, encoding = ARGV[1], ARGV[2], ARGV[3], ARGV[7]
 local ttl, limit_tokens, limit_messages = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local requests = tonumber(ARGV[10])
-local FIRST_REQUEST, FIRST_IDEM = 11, 6
+local FIRST_REQUEST, first_idem = 11, 6
 
 local most_tokens, most_messages, trims, replaces, hard
 if ARGV[9] ~= '' then
-  local tokens_, messages_, trim, replace = string.match(ARGV[9], '^(-?%d+) (-?%d+) (%d) (%d)$')
-  most_tokens, most_messages, trims, replaces = tonumber(tokens_), tonumber(messages_), trim == '1', replace == '1'
+  local tokens_, messages_, trim, replace = string.match(ARGV[9], '^(-?%d+) (-?%d+) (%d) (%d+)$')
+  most_tokens, most_messages, trims, replaces = tonumber(tokens_), tonumber(messages_), trim == '1', replace ~= '0'
+  first_idem = first_idem + tonumber(replace)
   hard = most_tokens >= 0 or most_messages >= 0
 end
 
@@ -48,14 +50,14 @@ if refused then return refused end
 
 -- The replies that idempotency tokens have had already. Alone in its batch, a repetition needs no lease.
 local repeated
-for at = FIRST_IDEM, #KEYS do
+for at = first_idem, #KEYS do
   repeated = repeated or {}
   repeated[at] = redis.call('GET', KEYS[at])
 end
 if state[7] or not state[2] or ARGV[8] ~= '' then
   -- include: lease
   local refusal = lease_refusal(lock, meta, state[7] or not state[2], ARGV[8])
-  if refusal and not (requests == 1 and repeated and repeated[FIRST_IDEM]) then return refusal end
+  if refusal and not (requests == 1 and repeated and repeated[first_idem]) then return refusal end
 end
 if state[2] and state[2] ~= encoding and not replaces then return 'encoding ' .. state[2] end
 
@@ -137,7 +139,7 @@ if hard or replaces then
   -- Empties the memory for a MEMWRITE. What is not its content stays: fences, leases, numbers of sidecars.
   empty = function()
     if not is_new then floor = last_id(log) or floor end
-    redis.call('UNLINK', log, keep, (string.gsub(log, ':log:', ':work:', 1)))
+    redis.call('UNLINK', log, keep, unpack(KEYS, 6, first_idem - 1))
     redis.call('HDEL', meta, 'encoding', 'summary', 'summary_tokens', 'summary_first', 'summary_last',
       'summary_messages', 'kept_messages', 'kept_tokens', 'generation')
     redis.call('HSET', meta, 'messages', 0, 'tokens', 0)
@@ -148,7 +150,7 @@ if hard or replaces then
   end
 end
 
-local groups, first_replies, stored, idem = {}, nil, 0, FIRST_IDEM
+local groups, first_replies, stored, idem = {}, nil, 0, first_idem
 local kept_messages, kept_tokens = 0, 0 -- of what is stored here
 at = FIRST_REQUEST
 for request = 1, requests do

@@ -1,7 +1,7 @@
 -- clear: deletes a memory with everything that belongs to it, its place in the outbox included. One script, so that
 -- no append can fall between the deletions and leave a log without totals.
 --
--- KEYS  1 log   2 meta   3 keep   4 work   5 due   6 lock
+-- KEYS  1 log   2 meta   3 keep   4 due   5 lock   6 … what else belongs to the memory's content
 -- ARGV  1 the memory's name (member of due)   2 token of the lease, "" = none
 --       3 ms that fences and the last id are remembered, 0 = not at all
 -- Returns a string: the number of messages that were removed, 0 for a memory that does not exist; or
@@ -12,7 +12,7 @@
 -- include: lease
 -- include: ids
 
-local log, meta, keep, work, due, lock = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local log, meta, keep, due, lock = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local remembered_ms = tonumber(ARGV[3])
 
 local state = redis.call('HMGET', meta, 'locked', 'lock_fence', 'fence', 'floor', 'epoch', 'watched')
@@ -23,7 +23,7 @@ if refusal then return refusal end
 local removed = redis.call('XLEN', log)
 local floor = remembered_ms > 0 and (last_id(log) or state[4]) -- the log may have been cleared before
 redis.call('ZREM', due, ARGV[1]) -- first, because it fails on an outbox of another type; UNLINK never fails
-redis.call('UNLINK', log, meta, keep, work)
+redis.call('UNLINK', log, meta, keep, unpack(KEYS, 6))
 
 local left = {}
 local function keep_field(field, value)
