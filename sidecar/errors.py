@@ -281,8 +281,8 @@ class FlushRefused(MemsidecarError):
     """A flush step found that the memory has moved on (cleared, or another flush took over).
 
     `reason` is `stale-epoch` (the content was replaced), `stale-fence` (a later flush began, or messages were deleted),
-    `lost-plan` (the staged plan has expired) or `stale-plan` (a message of it was pinned, or somebody edited the stream
-    itself). Nothing was changed.
+    `lost-plan` (the staged plan has expired), `stale-plan` (a message of it was pinned, or somebody edited the stream
+    itself) or `undo-busy` (somebody else undoes a flush of it). Nothing was changed.
     """
 
     def __init__(self, reason: str) -> None:

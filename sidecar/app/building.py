@@ -11,6 +11,7 @@ from sidecar.config.settings import Settings
 from sidecar.errors import ConfigurationError
 from sidecar.flush.steps import FlushSteps
 from sidecar.flush.summarisers import ExtractiveSummariser
+from sidecar.flush.undo import Undo
 from sidecar.memory.definition import Definition
 from sidecar.memory.keys import KeySpace
 from sidecar.metrics import Metrics
@@ -19,7 +20,9 @@ from sidecar.net.dialer import Dialer
 from sidecar.net.endpoint import RedisEndpoint
 from sidecar.net.redis_client import redis_client
 from sidecar.resp.watched import Credentials
+from sidecar.store.flush_copies import FlushCopies
 from sidecar.store.flush_store import FlushStore
+from sidecar.store.undo_store import UndoStore
 from sidecar.tokens.counter import load_counter
 
 FLUSH_REPLY_TIMEOUT_S = 20.0
@@ -96,6 +99,12 @@ def make_flush_steps(
         summariser=ExtractiveSummariser(),
         metrics=metrics,
     )
+
+
+def make_undo(settings: Settings, client: redis.asyncio.Redis) -> Undo:
+    """Return what undoes flushes."""
+    space = KeySpace(settings.key_prefix, settings.project)
+    return Undo(store=UndoStore(client, space), copies=FlushCopies(client, space))
 
 
 async def bind(setting: str, address: str, listen: Callable[..., object]) -> int:

@@ -18,6 +18,7 @@ from sidecar.app.building import (
     make_dialer,
     make_flush_steps,
     make_redis_client,
+    make_undo,
     own_credentials,
     temporal_key,
 )
@@ -111,6 +112,7 @@ class _Sidecar:
             counter=self._counter,
             engine=self._engine,
             steps=self._steps,
+            undo=make_undo(settings, self._client),
             wakeups=self._wakeups,
             metrics=self._metrics,
             due=self._due,

@@ -9,6 +9,7 @@ from weakref import WeakSet
 from sidecar.commands.messages import from_fields
 from sidecar.config.settings import Settings
 from sidecar.flush.steps import FlushSteps
+from sidecar.flush.undo import Undo
 from sidecar.memory.addressing import Memory
 from sidecar.memory.catalogue import Catalogue
 from sidecar.memory.definition import PrivacyPolicy
@@ -36,7 +37,7 @@ class Users:
         space: where the memories are.
         catalogue: the definitions in force.
         counter: returns the counter of an encoding.
-        engine, steps: run and plan flushes, with the process's own rights.
+        engine, steps, undo: run, plan and undo flushes, with the process's own rights.
         wakeups: tells of appends and released locks.
         metrics: counts.
         due: is told a memory that has become due for a flush.
@@ -51,6 +52,7 @@ class Users:
         counter: Callable[[str], TextCounter],
         engine: FlushEngine,
         steps: FlushSteps,
+        undo: Undo,
         wakeups: Wakeups,
         metrics: Metrics,
         due: Callable[[Memory], None],
@@ -61,6 +63,7 @@ class Users:
         self._counter = counter
         self._engine = engine
         self._steps = steps
+        self._undo = undo
         self._wakeups = wakeups
         self._metrics = metrics
         self._due = due
@@ -96,6 +99,7 @@ class Users:
             catalogue=self._catalogue,
             engine=self._engine,
             preview=self._steps,
+            undo=self._undo,
             health=health,
             tally=self._metrics,
             max_request_messages=self._settings.max_request_messages,

@@ -19,7 +19,7 @@ MAX_WAIT_MS = 3_600_000
 
 
 def parse(items: list[bytes], resolve: Resolve) -> FlushRequest:
-    """Parse `key [CONTEXT json] [STRATEGY name] [TARGET tokens] [FORCE] [DRYRUN] [WAIT ms]`."""
+    """Parse `key [CONTEXT json] [STRATEGY name] [TARGET tokens] [FORCE] [DRYRUN] [WAIT ms] | UNDO`."""
     arguments = Arguments("MEMFLUSH", items)
     key, context, given = arguments.next("a key"), NO_CONTEXT, dict[str, Any]()
     while arguments:
@@ -34,10 +34,14 @@ def parse(items: list[bytes], resolve: Resolve) -> FlushRequest:
             given["force"] = True
         elif option == b"DRYRUN":
             given["dry_run"] = True
+        elif option == b"UNDO":
+            given["undo"] = True
         elif option == b"WAIT":
             given["wait_ms"] = min(arguments.integer("WAIT", least=1), MAX_WAIT_MS)
         else:
             raise arguments.unknown(option, "CONTEXT, STRATEGY, TARGET, FORCE, DRYRUN and WAIT")
+    if "undo" in given and len(given) > 1:
+        raise SyntaxProblem("UNDO goes with no other option but CONTEXT")
     return FlushRequest(resolve(key, context), **given)
 
 

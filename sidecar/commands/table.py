@@ -198,7 +198,7 @@ _ROWS = (
         tips=_NONDETERMINISTIC,
         since="0.1.0",
         summary="Compacts a memory in the background.",
-        complexity="O(1); in the background, or with DRYRUN, O(N) where N is the number of messages in the memory",
+        complexity="O(1); in the background, with DRYRUN or UNDO at once, O(N) where N is the number of messages",
         arguments=(
             key("RW", "update"),
             _CONTEXT,
@@ -207,11 +207,15 @@ _ROWS = (
             optional(word("FORCE", "also below the threshold")),
             optional(word("DRYRUN", "plan and report, change nothing")),
             optional(number("ms", "WAIT", "wait so long for the outcome, at most an hour")),
+            optional(
+                word("UNDO", "put back what the last flush took, within `flush.undo_ttl`; goes with no other option")
+            ),
         ),
-        reply="map: `status` (`not-due`, `would-flush`, `started`, `joined`, `done`, `failed`), `workflow-id`, "
-        "`run-id`, `strategy`, and once done `removed`, `messages`, `tokens`, `tokens-freed`, `summary-tokens`, "
-        "`duration-ms`, `error`",
-        errors=("FLUSHFAILED", "TIMEOUT", "FORBIDDEN", *_ADDRESSES),
+        reply="map: `status` (`not-due`, `would-flush`, `started`, `joined`, `done`, `failed`; of UNDO `undone` or "
+        "`nothing-to-undo`), `workflow-id`, `run-id`, `strategy`, and once done `removed`, `shortened`, `messages`, "
+        "`tokens`, `tokens-freed`, `summary-tokens`, `duration-ms`, `error`; once undone `restored`, `messages`, "
+        "`tokens`, `summary-tokens`",
+        errors=("FLUSHFAILED", "TIMEOUT", "FORBIDDEN", "LOCKED", *_ADDRESSES),
         parse=flush.parse,
         render=flush.render,
     ),

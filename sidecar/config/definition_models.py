@@ -261,7 +261,13 @@ class DefinitionModel(BaseModel):
             if "long_term" in self.token_allocation:
                 share = int(room * self.token_allocation["long_term"])
                 summary_tokens = min(summary_tokens, max(share, SMALLEST_SUMMARY_TOKENS))
-        return FlushPolicy(flush.strategy, flush.threshold, flush.target, summary_tokens)
+        return FlushPolicy(
+            strategy=flush.strategy,
+            threshold=flush.threshold,
+            target=flush.target,
+            summary_tokens=summary_tokens,
+            undo_ttl_ms=flush.undo_ttl or None,
+        )
 
 
 class DefinitionsFile(BaseModel):

@@ -131,6 +131,9 @@ class FlushModel(BaseModel):
     summary_tokens: int = Field(
         default=1_000, ge=SMALLEST_SUMMARY_TOKENS, le=MAX_LIMIT, description="Most tokens of the summary."
     )
+    undo_ttl: Wait = Field(
+        default=3_600_000, description="How long what a flush took is kept for `MEMFLUSH UNDO`; 0: not at all."
+    )
 
     @model_validator(mode="after")
     def _target_below_threshold(self) -> Self:

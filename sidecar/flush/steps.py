@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -20,17 +21,16 @@ import structlog
 from sidecar.errors import FlushLocked, FlushRefused, UnknownMemory
 from sidecar.flush import staging
 from sidecar.flush.facts import to_facts
+from sidecar.flush.removal import Removal
 from sidecar.flush.ticket import Begun, PlanFacts, Ticket
 from sidecar.memory.definition import Definition
 from sidecar.memory.message import MessageFacts, StoredMessage, count_summary
 from sidecar.memory.plan import SMALLEST_SUMMARY_TOKENS, Limits, forced, make_plan
 from sidecar.memory.ports import FlushOrder, FlushOutcome, Summariser, TextCounter
 from sidecar.metrics import Metrics
-from sidecar.store.flush_store import FlushStore, Lease, Record
+from sidecar.store.flush_store import Deed, FlushStore, Record
 from sidecar.store.flush_store import Limits as Thresholds
-
-LEASE_MS = 60_000
-"""A run without a sign of life is overtaken after this long: well above any pause of a live process."""
+from sidecar.store.lease import LEASE_MS, Lease
 
 LONGEST_ERROR = 500
 """Characters of an error that are kept in `meta`: enough for a reason, too few for a whole message's text."""
@@ -65,6 +65,7 @@ class FlushSteps:
     ) -> None:
         self.lease_ms = lease_ms
         self._store = store
+        self._removal = Removal(store.copies)
         self._definitions = definitions
         self._counter = counter
         self._summariser = summariser
@@ -136,7 +137,7 @@ class FlushSteps:
         limits = _limits(policy, ticket.summary_tokens, ticket.target_tokens, facts, force=ticket.force)
         # Off the event loop: 50,000 messages take tens of milliseconds, in which no client would be served.
         staged = await asyncio.to_thread(_staged_plan, ticket, facts, limits)
-        code, first = await self._store.stage_plan(_lease(ticket), staged)
+        code, first = await self._store.stage_plan(self._lease(ticket), staged)
         if code != "staged":
             raise FlushRefused(code)
         plan = staging.decode(first)
@@ -147,7 +148,8 @@ class FlushSteps:
                 messages=plan.drift_messages,
                 tokens=plan.drift_tokens,
             )
-        return PlanFacts(plan.removed, plan.freed_tokens, plan.summarise, plan.removed == 0, plan.reached)
+        nothing = not plan.removed and not plan.shortened
+        return PlanFacts(plan.removed, plan.freed_tokens, plan.summarise, nothing, plan.reached)
 
     async def summarise(self, ticket: Ticket, progress: Callable[[], None]) -> int:
         """Make the summary of what the plan removes, and stage it. Returns its tokens as a message.
@@ -179,7 +181,7 @@ class FlushSteps:
         if tokens > budget:
             raise ValueError(f"the summariser returned {tokens} tokens; its budget is {budget}")
         weight = count_summary(text, counter.count) if text else 0
-        code = await self._store.stage_summary(_lease(ticket), text, weight)
+        code = await self._store.stage_summary(self._lease(ticket), text, weight)
         if code != "staged":
             raise FlushRefused(code)
         return weight
@@ -187,7 +189,8 @@ class FlushSteps:
     async def commit(self, ticket: Ticket) -> FlushOutcome:
         """Carry the staged plan out, at once and completely. Repeated, it returns what it did the first time.
 
-        O(removed) on Redis, see `FlushStore.commit`. A plan that removes nothing is committed too: the mark
+        Prepares it first, see `removal`: O(removed), of a plan that takes much O(n), in pieces of a millisecond; the
+        script at the end holds Redis for two at most. A plan that removes nothing is committed too: the mark
         and the record of the last flush depend on it.
 
         Raises:
@@ -195,13 +198,20 @@ class FlushSteps:
             FlushLocked: somebody holds the lease on the memory. Nothing was changed; try again.
         """
         known = self._definition(ticket.definition, ticket.instance)
-        reply = await self._store.commit(
-            _lease(ticket),
-            generation=ticket.generation,
-            begun_ms=ticket.begun_ms,
-            limits=_thresholds(known),
-            ttl_ms=known.ttl_after_flush_ms or known.ttl_ms,
-        )
+        deed = await self._prepared(ticket, known)
+        while True:
+            reply = await self._store.commit(
+                self._lease(ticket),
+                deed,
+                generation=ticket.generation,
+                begun_ms=ticket.begun_ms,
+                limits=_thresholds(known),
+                ttl_ms=known.ttl_after_flush_ms or known.ttl_ms,
+                undo_ttl_ms=known.flush.undo_ttl_ms,
+            )
+            if reply.code != "behind":
+                break
+            deed = await self._removal.catch_up(self._lease(ticket), deed)
         if reply.code == "locked":
             raise FlushLocked(reply.left_ms)
         if reply.record is None:
@@ -210,6 +220,15 @@ class FlushSteps:
         if reply.code == "committed":
             self._count(outcome)
         return outcome
+
+    async def _prepared(self, ticket: Ticket, definition: Definition) -> Deed:
+        """Prepare the staged plan. Where that is refused, the commit script says why: it may have been made before."""
+        work = await self._store.work(ticket.definition, ticket.instance, ticket.run_id)
+        if work is not None:
+            count = self._counter(definition.encoding).count
+            with suppress(FlushRefused):
+                return await self._removal.prepare(self._lease(ticket), staging.decode(work.plan), definition, count)
+        return Deed(ticket.strategy, 0, 0, 0, 0, 0, False, "", "")
 
     async def fail(self, ticket: Ticket, error: str) -> None:
         """Give the flush up. The memory and its mark stay, so it is tried again. O(1).
@@ -220,7 +239,7 @@ class FlushSteps:
         """
         text = " ".join(error.split())[:LONGEST_ERROR]
         duration_ms = await self._store.fail(
-            _lease(ticket), begun_ms=ticket.begun_ms, strategy=ticket.strategy, error=text
+            self._lease(ticket), begun_ms=ticket.begun_ms, strategy=ticket.strategy, error=text
         )
         if duration_ms is not None:
             self._count(FlushOutcome("failed", strategy=ticket.strategy, duration_ms=duration_ms))
@@ -231,7 +250,7 @@ class FlushSteps:
         Raises:
             FlushRefused: the flush was overtaken or given up, or the memory cleared. Go no further.
         """
-        if not await self._store.renew(_lease(ticket), self.lease_ms):
+        if not await self._store.renew(self._lease(ticket), self.lease_ms):
             raise FlushRefused("stale-fence")
 
     async def outcome_of(self, definition: str, instance: str, run_id: str) -> FlushOutcome | None:
@@ -259,13 +278,15 @@ class FlushSteps:
         strategy = _strategy(known, order.strategy)
         plan = await asyncio.to_thread(make_plan, strategy, facts, limits)
         tokens = sum(fact.tokens for fact in facts)
+        spared = sum(each.tokens - each.most_tokens for each in plan.shortened)
         return FlushOutcome(
             status="done",
             strategy=strategy,
             removed=plan.removed,
             messages=len(facts) - plan.removed,
-            tokens=tokens - plan.freed_tokens,
-            tokens_freed=plan.freed_tokens,
+            tokens=tokens - plan.freed_tokens - spared,
+            tokens_freed=plan.freed_tokens + spared,
+            shortened=len(plan.shortened),
         )
 
     async def _facts(self, definition: str, instance: str, last_id: str) -> list[MessageFacts]:
@@ -297,6 +318,9 @@ class FlushSteps:
         if known is None:
             raise UnknownMemory(f"{definition}:{instance}", sorted(self._definitions))
         return known
+
+    def _lease(self, ticket: Ticket) -> Lease:
+        return Lease(ticket.definition, ticket.instance, ticket.run_id, ticket.epoch, ticket.fence, self.lease_ms)
 
     def _count(self, outcome: FlushOutcome) -> None:
         if self._metrics is not None:
@@ -345,10 +369,6 @@ def _thresholds(definition: Definition) -> Thresholds:
     return Thresholds(definition.threshold_tokens, definition.threshold_messages)
 
 
-def _lease(ticket: Ticket) -> Lease:
-    return Lease(ticket.definition, ticket.instance, ticket.run_id, ticket.epoch, ticket.fence)
-
-
 def _outcome(record: Record) -> FlushOutcome:
     return FlushOutcome(
         status="done" if record.status == "done" else "failed",
@@ -359,6 +379,7 @@ def _outcome(record: Record) -> FlushOutcome:
         tokens=record.tokens,
         tokens_freed=record.freed_tokens,
         summary_tokens=record.summary_tokens,
+        shortened=record.shortened,
         duration_ms=record.duration_ms,
         error=record.error,
         again=record.again,

@@ -27,12 +27,14 @@ class FlushPolicy:
         threshold: share of a limit (0 to 1) above which a flush is due.
         target: share of a limit (0 to 1) that a flush brings the memory down to.
         summary_tokens: most tokens that a summary may have.
+        undo_ttl_ms: how long what a flush took is kept for an undo; None: not at all.
     """
 
     strategy: str = "hybrid_summary"
     threshold: float = 0.8
     target: float = 0.5
     summary_tokens: int = 1_000
+    undo_ttl_ms: int | None = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)

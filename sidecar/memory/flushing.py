@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from sidecar.errors import EngineUnavailable, FlushFailed, FlushTimeout
+from sidecar.errors import EngineUnavailable, FlushFailed, FlushLocked, FlushRefused, FlushTimeout, Locked
 from sidecar.memory.addressing import Memory
-from sidecar.memory.ports import FlushEngine, FlushHandle, FlushOrder, FlushOutcome, FlushPreview
+from sidecar.memory.ports import FlushEngine, FlushHandle, FlushOrder, FlushOutcome, FlushPreview, FlushUndo
 from sidecar.memory.requests import FlushRequest
 from sidecar.memory.results import FlushReport, MemoryInfo
 
@@ -21,14 +21,21 @@ class Flushing:
     Args:
         engine: runs flushes.
         preview: plans without changing anything.
+        undo: puts back what a flush took.
         info: asks for the state of a memory, with the rights of the client.
     """
 
     def __init__(
-        self, *, engine: FlushEngine, preview: FlushPreview, info: Callable[[Memory], Awaitable[MemoryInfo]]
+        self,
+        *,
+        engine: FlushEngine,
+        preview: FlushPreview,
+        undo: FlushUndo,
+        info: Callable[[Memory], Awaitable[MemoryInfo]],
     ) -> None:
         self._engine = engine
         self._preview = preview
+        self._undo = undo
         self._info = info
 
     async def flush(self, request: FlushRequest, stop: asyncio.Event) -> FlushReport:
@@ -40,10 +47,13 @@ class Flushing:
 
         Raises:
             FlushFailed, FlushTimeout: with `wait_ms`.
+            FlushFailed, Locked: of an undo.
         """
         memory = request.memory
         # Asked with the client's rights, also where FORCE does not care for the answer: the flush itself has ours.
         info = await self._info(memory)
+        if request.undo:
+            return await self._undone(memory)
         if not request.force and not _is_due(memory, info, request.target):
             return FlushReport("not-due")
         order = FlushOrder(memory.definition.id, memory.instance, request.force, request.strategy or "", request.target)
@@ -60,6 +70,25 @@ class Flushing:
             raise FlushFailed(f"{outcome.error or 'no reason given'}; the memory is as it was")
         return _report(handle, outcome)
 
+    async def _undone(self, memory: Memory) -> FlushReport:
+        try:
+            outcome = await self._undo.undo(memory.definition.id, memory.instance)
+        except FlushLocked as locked:
+            raise Locked(locked.left_ms, 0) from locked
+        except FlushRefused as refused:
+            raise FlushFailed(
+                f"the undo was refused: {refused.reason}; the memory is as it was, try again"
+            ) from refused
+        if outcome.restored is None:
+            return FlushReport("nothing-to-undo")
+        return FlushReport(
+            "undone",
+            messages=outcome.messages,
+            tokens=outcome.tokens,
+            summary_tokens=outcome.summary_tokens,
+            restored=outcome.restored,
+        )
+
 
 def _report(handle: FlushHandle, outcome: FlushOutcome) -> FlushReport:
     return FlushReport(
@@ -73,6 +102,7 @@ def _report(handle: FlushHandle, outcome: FlushOutcome) -> FlushReport:
         tokens_freed=outcome.tokens_freed,
         summary_tokens=outcome.summary_tokens,
         duration_ms=outcome.duration_ms,
+        shortened=outcome.shortened,
     )
 
 
@@ -86,6 +116,7 @@ def _would(outcome: FlushOutcome) -> FlushReport:
         messages=outcome.messages,
         tokens=outcome.tokens,
         tokens_freed=outcome.tokens_freed,
+        shortened=outcome.shortened,
     )
 
 

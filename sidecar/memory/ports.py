@@ -62,7 +62,8 @@ class FlushOrder:
 
 @dataclass(frozen=True, slots=True)
 class FlushOutcome:
-    """How a flush ended. `messages` and `tokens` are the totals afterwards; `again` asks for another round."""
+    """How a flush ended. `messages` and `tokens` are the totals afterwards; `again` asks for another round. `shortened`
+    counts messages that stayed with less of their text; what they freed is in `tokens_freed`."""
 
     status: Literal["done", "not-due", "failed"]
     run_id: str = ""
@@ -75,6 +76,7 @@ class FlushOutcome:
     duration_ms: int = 0
     error: str = ""
     again: bool = False
+    shortened: int = 0
 
 
 class FlushHandle(Protocol):
@@ -113,6 +115,30 @@ class FlushPreview(Protocol):
         `messages` and `tokens` are the totals that the plan leaves, without the summary that would be made.
 
         Raises:
+            UpstreamError: Redis refused, or cannot be reached.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class UndoOutcome:
+    """What an undo put back, and the totals now. `restored` None: there was nothing to undo."""
+
+    restored: int | None
+    messages: int = 0
+    tokens: int = 0
+    summary_tokens: int = 0
+
+
+class FlushUndo(Protocol):
+    """Puts back what the last flush took."""
+
+    async def undo(self, definition: str, instance: str) -> UndoOutcome:
+        """Undo the last flush of a memory, if that can still be done.
+
+        Raises:
+            FlushLocked: somebody holds the lease on the memory. Nothing was changed.
+            FlushRefused: the memory has moved on, or another undo is under way. Nothing was changed.
             UpstreamError: Redis refused, or cannot be reached.
         """
         ...

@@ -80,6 +80,7 @@ class FlushRequest:
         force: below the threshold too.
         dry_run: plan and report, and change nothing.
         wait_ms: None: do not wait for the outcome.
+        undo: put back what the last flush took, instead of all the above.
     """
 
     memory: Memory
@@ -88,6 +89,7 @@ class FlushRequest:
     strategy: str | None = None
     target: int | None = None
     dry_run: bool = False
+    undo: bool = False
 
 
 @dataclass(slots=True)

@@ -78,7 +78,7 @@ class MemoryInfo:
 
 @dataclass(slots=True)
 class FlushReport:
-    """Answer to MEMFLUSH. The fields from `removed` on are set once the flush is done."""
+    """Answer to MEMFLUSH. The fields from `removed` on are set once the flush is done; `restored` by an undo."""
 
     status: str
     workflow_id: str | None = None
@@ -91,6 +91,8 @@ class FlushReport:
     summary_tokens: int | None = None
     duration_ms: int | None = None
     error: str | None = None
+    shortened: int | None = None
+    restored: int | None = None
 
 
 @dataclass(slots=True)

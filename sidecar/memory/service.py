@@ -20,7 +20,7 @@ from sidecar.memory.flushing import Flushing
 from sidecar.memory.health import Health
 from sidecar.memory.intake import Intake, Redactor
 from sidecar.memory.message import Message, calibrated
-from sidecar.memory.ports import FlushEngine, FlushPreview, TextCounter
+from sidecar.memory.ports import FlushEngine, FlushPreview, FlushUndo, TextCounter
 from sidecar.memory.reading import Reading, ReadTally, Watches, is_slow
 from sidecar.memory.requests import (
     LARGE_MESSAGE_CHARACTERS,
@@ -130,6 +130,7 @@ class MemoryService:
         catalogue: the definitions in force.
         engine: runs flushes.
         preview: plans flushes.
+        undo: puts back what a flush took.
         health: tells how the process is.
         tally: counts what was stored and read.
         max_request_messages: most messages of one append.
@@ -149,6 +150,7 @@ class MemoryService:
         catalogue: Catalogue,
         engine: FlushEngine,
         preview: FlushPreview,
+        undo: FlushUndo,
         health: Health,
         tally: Tally,
         max_request_messages: int = MAX_REQUEST_MESSAGES,
@@ -165,7 +167,7 @@ class MemoryService:
         self._reading = Reading(
             store=store, counter=lambda encoding: self._counter(encoding).count, watches=watches, tally=tally
         )
-        flushing = Flushing(engine=engine, preview=preview, info=self._info)
+        flushing = Flushing(engine=engine, preview=preview, undo=undo, info=self._info)
         self._read_slowly = self._stoppable(self._reading.read_slowly)
         self._lock_at_once = self._task(self._leased)
         self._lock_patiently = self._task(self._leased, stopped=WaitEnded)

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
-from sidecar.errors import RedisRefused
 from sidecar.memory.keys import KeySpace
 from sidecar.memory.message import StoredMessage
-from sidecar.store import scripts
-from sidecar.store.redis_errors import translated
+from sidecar.store.entries import to_message, to_number, to_text
+from sidecar.store.flush_copies import FlushCopies
+from sidecar.store.lease import WORK_TTL_MS, Lease, work_keys
+from sidecar.store.script_client import Argument, ScriptClient
 
 FACTS_PAGE = 500
 """Messages per call of the facts script: about 2 ms of Redis's one thread (4 µs each on Redis 6.2)."""
@@ -27,14 +28,8 @@ FACTS_PAGE_BYTES = 1 << 20
 CONTENT_PAGE = 200
 """Messages per read of contents. Redis holds one page in its output buffer: 6.5 MB at 32 KiB a message."""
 
-WORK_TTL_MS = 15 * 60_000
-"""How long a staged plan outlives its last sign of life: well above any lease, and gone the same day."""
-
 NO_LIMIT = -1
 """How the scripts write a threshold that does not exist."""
-
-Argument = bytes | str | int
-"""What redis-py can send as it is."""
 
 
 class Limits(NamedTuple):
@@ -55,6 +50,7 @@ class Record(NamedTuple):
     freed_tokens: int
     duration_ms: int
     summary_tokens: int
+    shortened: int
     messages: int
     tokens: int
     again: bool
@@ -82,6 +78,40 @@ class CommitReply(NamedTuple):
     code: str
     record: Record | None = None
     left_ms: int = 0
+
+
+class Deed(NamedTuple):
+    """What a commit does; see the script's header.
+
+    Args:
+        strategy: under whose name.
+        removed, shortened, freed_tokens: messages that go and that are shortened, and what both free.
+        drift_messages, drift_tokens: what the log holds more than `meta` says.
+        summarise: whether the staged summary takes the place of what goes.
+        first, last: ids of what goes; "" where nothing does.
+        cursor: last id that the new log covers; "" where messages go in place.
+        head: in place, the last id that goes at the head of the log; "" if the oldest message stays.
+        ids: in place, the others that go.
+    """
+
+    strategy: str
+    removed: int
+    shortened: int
+    freed_tokens: int
+    drift_messages: int
+    drift_tokens: int
+    summarise: bool
+    first: str
+    last: str
+    cursor: str = ""
+    head: str = ""
+    ids: Sequence[str] = ()
+
+    @property
+    def arguments(self) -> list[Argument]:
+        """The script's arguments from the 11th on."""
+        *numbers, summarise, first, last, cursor, head, ids = self
+        return [*numbers, int(summarise), first, last, cursor, head, *ids]  # type: ignore[list-item]
 
 
 class RawFacts(NamedTuple):
@@ -117,24 +147,9 @@ class Totals(NamedTuple):
     summary_tokens: int
 
 
-class Lease(NamedTuple):
-    """Under what a run writes: the memory, and what the scripts compare before they let it."""
-
-    definition: str
-    instance: str
-    run_id: str
-    epoch: str
-    fence: int
-
-    @property
-    def proof(self) -> tuple[str, str, int]:
-        """The first three arguments of every script that checks the fence."""
-        return self.run_id, self.epoch, self.fence
-
-
 _RECORD_FIELDS = (
     "last_run", "last_status", "last_strategy", "last_error", "last_removed", "last_freed", "last_duration",
-    "last_summary_tokens", "messages", "tokens",
+    "last_summary_tokens", "last_shortened", "messages", "tokens",
 )  # fmt: skip
 
 
@@ -146,10 +161,14 @@ class FlushStore:
     Args:
         redis: a client that answers bytes (`decode_responses=False`).
         space: where this deployment keeps its memories.
+
+    Attributes:
+        copies: what a commit needs beside the memory.
     """
 
     def __init__(self, redis: Redis, space: KeySpace) -> None:
-        self._redis = redis
+        self.copies = FlushCopies(redis, space)
+        self._client = ScriptClient(redis)
         self._space = space
 
     async def begin(
@@ -175,7 +194,7 @@ class FlushStore:
         keys = self._space.keys(definition, instance)
         target = NO_LIMIT if target_tokens is None else target_tokens
         arguments: list[Argument] = [run_id, lease_ms, int(force), *_limits(limits), keys.name, target]
-        code, *rest = await self._script("begin", [keys.meta, keys.log, keys.due], arguments)
+        code, *rest = await self._client.script("begin", [keys.meta, keys.log, keys.due], arguments)
         match code.decode():
             case "begun":
                 epoch, fence, generation, last_id, *numbers = rest
@@ -195,10 +214,13 @@ class FlushStore:
         log = self._space.keys(definition, instance).log
         start = "-"
         while start:
-            after, *flat = await self._script("facts", [log], [start, last_id, FACTS_PAGE, FACTS_PAGE_BYTES])
+            after, *flat = await self._client.script("facts", [log], [start, last_id, FACTS_PAGE, FACTS_PAGE_BYTES])
             yield [
                 RawFacts(
-                    flat[at].decode(), _text(flat[at + 1]), _number(flat[at + 2]), *map(_text, flat[at + 3 : at + 5])
+                    flat[at].decode(),
+                    to_text(flat[at + 1]),
+                    to_number(flat[at + 2]),
+                    *map(to_text, flat[at + 3 : at + 5]),
                 )
                 for at in range(0, len(flat), 5)
             ]
@@ -206,7 +228,7 @@ class FlushStore:
 
     async def kept_ids(self, definition: str, instance: str) -> frozenset[str]:
         """Return the ids of the messages that no flush removes. O(kept)."""
-        ids = await self._command("ZRANGE", self._space.keys(definition, instance).keep, 0, -1)
+        ids = await self._client.command("ZRANGE", self._space.keys(definition, instance).keep, 0, -1)
         return frozenset(id_.decode() for id_ in ids)
 
     async def contents(
@@ -216,8 +238,8 @@ class FlushStore:
         log = self._space.keys(definition, instance).log
         start, full = first, True
         while full:
-            entries = await self._command("XRANGE", log, start, last, "COUNT", CONTENT_PAGE)
-            page = [_message(id_.decode(), fields) for id_, fields in entries]
+            entries = await self._client.command("XRANGE", log, start, last, "COUNT", CONTENT_PAGE)
+            page = [to_message(id_.decode(), fields) for id_, fields in entries]
             if page:
                 yield page
                 start = f"({page[-1].id}"
@@ -225,12 +247,12 @@ class FlushStore:
 
     async def summary(self, definition: str, instance: str) -> str:
         """Return the present summary, "" if there is none."""
-        return _text(await self._command("HGET", self._space.keys(definition, instance).meta, "summary"))
+        return to_text(await self._client.command("HGET", self._space.keys(definition, instance).meta, "summary"))
 
     async def totals(self, definition: str, instance: str) -> Totals:
         """Return what a memory holds. O(1)."""
         meta = self._space.keys(definition, instance).meta
-        numbers = await self._command("HMGET", meta, "messages", "tokens", "summary_tokens")
+        numbers = await self._client.command("HMGET", meta, "messages", "tokens", "summary_tokens")
         return Totals(*(int(number or 0) for number in numbers))
 
     async def stage_plan(self, lease: Lease, plan: bytes) -> tuple[str, bytes]:
@@ -241,31 +263,42 @@ class FlushStore:
     async def stage_summary(self, lease: Lease, summary: str, tokens: int) -> str:
         """Lay a summary aside; `tokens` is its weight as a message. Returns the script's code."""
         reply = await self._stage(lease, "summary", summary, tokens)
-        return _text(reply[0])
+        return to_text(reply[0])
 
     async def work(self, definition: str, instance: str, run_id: str) -> Work | None:
         """Return what the run has staged, None if there is nothing (any more)."""
         key = self._space.keys(definition, instance).work
-        run, plan, tokens = await self._command("HMGET", key, "run", "plan", "summary_tokens")
-        if _text(run) != run_id or plan is None:
+        run, plan, tokens = await self._client.command("HMGET", key, "run", "plan", "summary_tokens")
+        if to_text(run) != run_id or plan is None:
             return None
         return Work(plan, None if tokens is None else int(tokens))
 
     async def commit(
-        self, lease: Lease, *, generation: int, begun_ms: int, limits: Limits, ttl_ms: int | None
+        self,
+        lease: Lease,
+        deed: Deed,
+        *,
+        generation: int,
+        begun_ms: int,
+        limits: Limits,
+        ttl_ms: int | None,
+        undo_ttl_ms: int | None = None,
     ) -> CommitReply:
-        """Carry out the staged plan, all of it or nothing.
+        """Carry out what was planned and prepared, all of it or nothing.
 
-        O(removed): 0.06 µs per message that a range at the head of the log trims, 2 µs per message behind one
-        that stays, such as the system prompt. Redis serves nobody else meanwhile.
+        In place O(messages that go): 0.06 µs per message that is trimmed at the head of the log, 2 µs per message
+        behind one that stays, such as the system prompt. With a log made anew O(1). Redis serves nobody else meanwhile.
 
-        Refused with `locked` while somebody holds the lease on the memory.
+        Refused with `locked` while somebody holds the lease on the memory, and with `behind` where the new log lacks
+        more than the script will copy.
 
         Args:
             lease: of the run that staged the plan.
+            deed: what is done.
             generation, begun_ms: as `begin` returned them.
             limits: above what the memory stays due.
             ttl_ms: life time of the memory from now; None means that it never expires.
+            undo_ttl_ms: how long what goes is kept for an undo; None: not at all.
         """
         keys = self._space.keys(lease.definition, lease.instance)
         arguments: list[Argument] = [
@@ -275,9 +308,11 @@ class FlushStore:
             *_limits(limits),
             keys.name,
             ttl_ms or 0,
+            undo_ttl_ms or 0,
+            *deed.arguments,
         ]
-        names = [keys.log, keys.meta, keys.keep, keys.due, keys.work, keys.lock]
-        code, *rest = await self._script("commit", names, arguments)
+        names = [keys.log, keys.meta, keys.keep, keys.due, keys.lock, *work_keys(keys)[1:], keys.undo, keys.was]
+        code, *rest = await self._client.script("commit", names, arguments)
         if code == b"locked":
             return CommitReply("locked", left_ms=int(rest[0]))
         return CommitReply(code.decode(), _record(rest) if rest else None)
@@ -285,46 +320,32 @@ class FlushStore:
     async def fail(self, lease: Lease, *, begun_ms: int, strategy: str, error: str) -> int | None:
         """Give the flush up. O(1). Returns its duration in ms, None if it was no longer this run's."""
         keys = self._space.keys(lease.definition, lease.instance)
-        duration = await self._script("fail", [keys.meta, keys.work], [*lease.proof, begun_ms, strategy, error])
+        duration = await self._client.script("fail", work_keys(keys), [*lease.proof, begun_ms, strategy, error])
         return None if duration < 0 else int(duration)
 
     async def renew(self, lease: Lease, lease_ms: int) -> bool:
         """Extend the lease to `lease_ms` from now. O(1). False if the flush is no longer this run's."""
         keys = self._space.keys(lease.definition, lease.instance)
-        return bool(await self._script("renew", [keys.meta, keys.work], [*lease.proof, lease_ms, WORK_TTL_MS]))
+        return bool(await self._client.script("renew", work_keys(keys), [*lease.proof, lease_ms, WORK_TTL_MS]))
 
     async def running(self, definition: str, instance: str) -> Running:
         """Return who flushes the memory now, and what the last flush did. O(1)."""
         meta = self._space.keys(definition, instance).meta
-        holder, until, *record = await self._command("HMGET", meta, "flush_run", "flush_until", *_RECORD_FIELDS)
-        seconds, micros = await self._command("TIME")
+        holder, until, *record = await self._client.command("HMGET", meta, "flush_run", "flush_until", *_RECORD_FIELDS)
+        seconds, micros = await self._client.command("TIME")
         expired = int(until or 0) <= seconds * 1000 + micros // 1000
-        return Running(_text(holder), expired, _record([0, *record]))
+        return Running(to_text(holder), expired, _record([0, *record]))
 
     async def reachable(self) -> bool:
         """Tell whether Redis answers now."""
-        return bool(await self._command("PING"))
+        return bool(await self._client.command("PING"))
 
     async def _stage(self, lease: Lease, kind: str, *value: Argument) -> list[bytes]:
         keys = self._space.keys(lease.definition, lease.instance)
-        reply: list[bytes] = await self._script(
-            "stage", [keys.meta, keys.work], [*lease.proof, WORK_TTL_MS, kind, *value]
+        reply: list[bytes] = await self._client.script(
+            "stage", work_keys(keys), [*lease.proof, WORK_TTL_MS, kind, *value]
         )
         return reply
-
-    async def _script(self, name: str, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
-        script = scripts.load(name)
-        try:
-            return await self._command("EVALSHA", script.sha, len(keys), *keys, *arguments)
-        except RedisRefused as refused:
-            if not refused.line.startswith("NOSCRIPT"):
-                raise
-        # The first call ever, or a restarted server; EVAL makes the script known again.
-        return await self._command("EVAL", script.source, len(keys), *keys, *arguments)
-
-    async def _command(self, *words: Argument) -> Any:
-        with translated():
-            return await self._redis.execute_command(*words)  # type: ignore[no-untyped-call] # redis-py's own gap
 
 
 def _limits(limits: Limits) -> tuple[int, int]:
@@ -332,40 +353,20 @@ def _limits(limits: Limits) -> tuple[int, int]:
     return tokens, messages
 
 
-def _text(value: bytes | None) -> str:
-    """Decode what was stored. An append refuses what is no UTF-8; a hand-made entry must not stop a flush."""
-    return "" if value is None else value.decode(errors="replace")
-
-
-def _number(value: bytes) -> int:
-    """Return a stored count; 0 for what is none, for the same reason."""
-    return int(value) if value.isdigit() else 0
-
-
 def _record(values: Sequence[Any]) -> Record:
     again, run, status, strategy, error, *numbers = values
-    removed, freed, duration, summary, messages, tokens = (int(number or 0) for number in numbers)
+    removed, freed, duration, summary, shortened, messages, tokens = (int(number or 0) for number in numbers)
     return Record(
-        run_id=_text(run),
-        status=_text(status),
-        strategy=_text(strategy),
-        error=_text(error),
+        run_id=to_text(run),
+        status=to_text(status),
+        strategy=to_text(strategy),
+        error=to_text(error),
         removed=removed,
         freed_tokens=freed,
         duration_ms=duration,
         summary_tokens=summary,
+        shortened=shortened,
         messages=messages,
         tokens=tokens,
         again=bool(again),
-    )
-
-
-def _message(id_: str, fields: dict[bytes, bytes]) -> StoredMessage:
-    others = fields.get(b"x")
-    return StoredMessage(
-        id=id_,
-        role=_text(fields.get(b"r")),
-        content=_text(fields.get(b"c")),
-        tokens=_number(fields.get(b"n", b"")),
-        fields=None if others is None else _text(others),
     )

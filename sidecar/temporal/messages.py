@@ -79,6 +79,7 @@ class FlushResult:
     duration_ms: int = 0
     error: str = ""
     again: bool = False
+    shortened: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,6 +215,7 @@ def add(total: FlushResult, latest: FlushResult) -> FlushResult:
         latest,
         removed=total.removed + latest.removed,
         tokens_freed=total.tokens_freed + latest.tokens_freed,
+        shortened=total.shortened + latest.shortened,
         duration_ms=total.duration_ms + latest.duration_ms,
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from sidecar.app.building import make_flush_steps
+from sidecar.app.building import make_flush_steps, make_undo
 from sidecar.app.users import Users
 from sidecar.config.settings import Settings
 from sidecar.flush.local import LocalEngine
@@ -48,6 +48,7 @@ class Site:
             counter=counter,
             engine=self.engine,
             steps=steps,
+            undo=make_undo(settings, redis),
             wakeups=live.wakeups,
             metrics=live.tally,
             due=self.due.append,

@@ -19,7 +19,8 @@ from sidecar.memory.message import Message, StoredMessage
 from sidecar.metrics import Metrics, MetricsCollector
 from sidecar.store import scripts
 from sidecar.store.batch import Append, call, fixed
-from sidecar.store.flush_store import Lease, Limits
+from sidecar.store.flush_store import Limits
+from sidecar.store.lease import Lease
 
 SPACE = KeySpace()
 """Where the tests keep their memories."""
@@ -153,9 +154,11 @@ class LiveMemory:
         return {name.decode(): value.decode() for name, value in fields.items()}
 
     async def state(self) -> tuple[Any, ...]:
-        """Return everything that belongs to the memory, for "nothing was changed"."""
+        """Return everything that belongs to the memory, for "nothing was changed": signs of life do not count."""
         staged: Any = await self.redis.hgetall(self.keys.work)
-        return await self.messages(), await self.meta(), staged, await self.marked()
+        meta = await self.meta()
+        meta.pop("flush_until", None)
+        return await self.messages(), meta, staged, await self.marked()
 
     async def assert_totals(self) -> None:
         """Fail unless the stored totals are those of the log."""

@@ -26,7 +26,7 @@ def test_only_ranges_behind_the_head_carry_ids() -> None:
 
 
 def test_the_json_has_no_null() -> None:
-    """Lua takes JSON's null for true, so what is absent is left out."""
+    """What is absent is left out."""
     staged = stage(_plan(IdRange("1-0", "3-0", 3, 30)), FACTS, summary_budget=100, messages=10, tokens=100)
     assert json.loads(encode(staged)) == {
         "strategy": "fifo",
@@ -38,6 +38,8 @@ def test_the_json_has_no_null() -> None:
         "drift_messages": 0,
         "drift_tokens": 0,
         "ranges": [{"first": "1-0", "last": "3-0", "messages": 3}],
+        "shortened": [],
+        "rebuild": False,
     }
 
 

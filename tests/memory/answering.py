@@ -15,7 +15,7 @@ from sidecar.memory.catalogue import Catalogue
 from sidecar.memory.definition import Definition
 from sidecar.memory.health import Health
 from sidecar.memory.message import Message
-from sidecar.memory.ports import FlushOrder, FlushOutcome
+from sidecar.memory.ports import FlushOrder, FlushOutcome, UndoOutcome
 from sidecar.memory.requests import ForkRequest, ListRequest, ReadRequest, Request
 from sidecar.memory.results import AppendResult, EncodingDiffers, ListPage, LockGranted, MemoryInfo
 from sidecar.memory.service import Done, MemoryService
@@ -177,6 +177,10 @@ class Others:
         answer: FlushOutcome = await self._answer("preview", order)
         return answer
 
+    async def undo(self, definition: str, instance: str) -> UndoOutcome:
+        answer: UndoOutcome = await self._answer("undo", definition, instance)
+        return answer
+
     @asynccontextmanager
     async def watch(self, channel: str) -> AsyncIterator[Others]:
         self.calls.append(("watch", channel))
@@ -232,6 +236,7 @@ class Bench:
             watches=self.others,
             redactor=lambda policy: Redactor(policy, rebuild=from_fields),
             preview=self.others,
+            undo=self.others,
             counter=self.counters.__getitem__,
             encoding_for_model=encoding_for_model,
             catalogue=self.catalogue,

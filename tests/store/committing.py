@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 
-from sidecar.flush.staging import StagedPlan, StagedRange, encode
-from sidecar.store.flush_store import BeginReply, CommitReply, FlushStore, Lease, Limits
-from tests.flush.memories import LiveMemory
+from sidecar.errors import FlushRefused
+from sidecar.flush.removal import Removal
+from sidecar.flush.staging import StagedPlan, StagedRange, decode, encode
+from sidecar.store.flush_store import BeginReply, CommitReply, Deed, FlushStore, Limits
+from sidecar.store.lease import Lease
+from tests.flush.memories import LiveMemory, WordCounter
 
 LEASE_MS = 60_000
 
@@ -52,13 +56,32 @@ class Flush:
     def lease(self) -> Lease:
         return self.memory.lease(self.run_id, self.begun.epoch, self.begun.fence)
 
-    async def commit(self, *, limits: Limits | None = None, ttl_ms: int | None = None) -> CommitReply:
+    async def prepare(self) -> Deed:
+        """Prepare what is staged, as the steps do; nothing where there is none."""
+        work = await self.store.work(*self.memory.address, self.run_id)
+        if work is not None:
+            with suppress(FlushRefused):
+                return await Removal(self.store.copies).prepare(
+                    self.lease, decode(work.plan), self.memory.definition, WordCounter().count
+                )
+        return Deed("fifo", 0, 0, 0, 0, 0, False, "", "")
+
+    async def commit(
+        self,
+        *,
+        limits: Limits | None = None,
+        ttl_ms: int | None = None,
+        deed: Deed | None = None,
+        undo_ttl_ms: int | None = None,
+    ) -> CommitReply:
         return await self.store.commit(
             self.lease,
+            deed or await self.prepare(),
             generation=self.begun.generation,
             begun_ms=self.begun.now_ms,
             limits=limits or self.memory.limits,
             ttl_ms=ttl_ms,
+            undo_ttl_ms=undo_ttl_ms,
         )
 
 

@@ -102,15 +102,15 @@ def test_what_is_no_append_ends_a_batch() -> None:
 @pytest.mark.parametrize(
     ("definition", "expected"),
     [
-        (Definition(max_tokens=None), Fixed((0, -1, -1), "", "-1 -1 0 1", " 86400000")),
-        (Definition(max_tokens=100, ttl_ms=5), Fixed((5, 80, -1), "", "-1 -1 0 1", " 86400000")),
+        (Definition(max_tokens=None), Fixed((0, -1, -1), "", "-1 -1 0 7", " 86400000")),
+        (Definition(max_tokens=100, ttl_ms=5), Fixed((5, 80, -1), "", "-1 -1 0 7", " 86400000")),
         (
             Definition(max_tokens=100, max_messages=10, overflow="reject", idempotency_ttl_ms=3),
-            Fixed((0, 80, 8), "100 10 0 0", "100 10 0 1", " 3"),
+            Fixed((0, 80, 8), "100 10 0 0", "100 10 0 7", " 3"),
         ),
         (
             Definition(max_tokens=None, max_messages=10, overflow="trim", type="buffer"),
-            Fixed((0, -1, -1), "-1 10 1 0", "-1 10 1 1", " 86400000"),
+            Fixed((0, -1, -1), "-1 10 1 0", "-1 10 1 7", " 86400000"),
         ),
     ],
 )
@@ -127,7 +127,7 @@ def test_keys_and_arguments() -> None:
         ),
         Append(WHERE, [], [], "words", "t", None, False, print),
     ]
-    keys, arguments = call(batch, Fixed((5, 80, NO_LIMIT), "1 2 1 0", "1 2 1 1", " 3"), "op:a", 9)
+    keys, arguments = call(batch, Fixed((5, 80, NO_LIMIT), "1 2 1 0", "1 2 1 7", " 3"), "op:a", 9)
     names = WHERE.keys
     assert keys == [names.log, names.meta, names.keep, names.due, names.lock, names.idem("x")]
     assert arguments == [

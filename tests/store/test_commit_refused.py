@@ -134,10 +134,11 @@ async def test_an_exchange_by_hand_costs_nothing_else(store: FlushStore, memory:
     """Whoever removes a planned message and adds another by hand loses neither it nor the right number."""
     ids = await memory.append(talk(20))
     flush = await (await Flush(store, memory).begin()).stage(set(ids[:10]))
+    deed = await flush.prepare()
     await memory.redis.xdel(memory.keys.log, ids[4])
     await memory.redis.xadd(memory.keys.log, {"r": "user", "c": "", "n": "1"})
     kept = (await memory.ids())[9:]
-    reply = await flush.commit()
+    reply = await flush.commit(deed=deed)
     assert reply.code == "committed"
     assert reply.record is not None
     assert (reply.record.removed, reply.record.messages) == (9, 11)

@@ -24,7 +24,7 @@
 -- its TTL. If begin extended it, a flush that fails again and again would keep an abandoned memory for ever.
 
 local RECORD = {'last_run', 'last_status', 'last_strategy', 'last_error', 'last_removed', 'last_freed',
-  'last_duration', 'last_summary_tokens', 'messages', 'tokens'}
+  'last_duration', 'last_summary_tokens', 'last_shortened', 'messages', 'tokens'}
 
 local meta, log, due = KEYS[1], KEYS[2], KEYS[3]
 local run, lease_ms, force, name = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1', ARGV[6]

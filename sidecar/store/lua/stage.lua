@@ -1,6 +1,6 @@
 -- stage: lays a plan, or the summary that it asks for, aside until the commit.
 --
--- KEYS  1 meta   2 work
+-- KEYS  1 meta   2 work   3 aside   4 brief   5 next
 -- ARGV  1 run id, 2 epoch, 3 fence
 --       4 how long the work is kept, in ms
 --       5 'plan' or 'summary'
@@ -33,7 +33,7 @@ local plan = staged[1] == run and staged[2]
 if kind == 'plan' then
   if not plan then
     plan = value
-    redis.call('DEL', work)
+    redis.call('UNLINK', work, KEYS[3], KEYS[4], KEYS[5]) -- what an earlier run left behind
     redis.call('HSET', work, 'run', run, 'plan', plan)
   end
 elseif not plan then
