@@ -207,14 +207,11 @@ _ROWS = (
             optional(word("FORCE", "also below the threshold")),
             optional(word("DRYRUN", "plan and report, change nothing")),
             optional(number("ms", "WAIT", "wait so long for the outcome, at most an hour")),
-            optional(
-                word("UNDO", "put back what the last flush took, within `flush.undo_ttl`; goes with no other option")
-            ),
+            optional(word("UNDO", "instead: put back what the last flush took, within `flush.undo_ttl`")),
         ),
         reply="map: `status` (`not-due`, `would-flush`, `started`, `joined`, `done`, `failed`; of UNDO `undone` or "
         "`nothing-to-undo`), `workflow-id`, `run-id`, `strategy`, and once done `removed`, `shortened`, `messages`, "
-        "`tokens`, `tokens-freed`, `summary-tokens`, `duration-ms`, `error`; once undone `restored`, `messages`, "
-        "`tokens`, `summary-tokens`",
+        "`tokens`, `tokens-freed`, `summary-tokens`, `duration-ms`, `error`; once undone `restored` and the totals",
         errors=("FLUSHFAILED", "TIMEOUT", "FORBIDDEN", "LOCKED", *_ADDRESSES),
         parse=flush.parse,
         render=flush.render,

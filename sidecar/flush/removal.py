@@ -70,12 +70,13 @@ class Removal:
     async def catch_up(self, lease: Lease, deed: Deed) -> Deed:
         """Copy what was appended since the log was made anew."""
         await self._copies.copy(lease, Stream.NEXT, [Span(Stream.LOG, f"({deed.cursor}", "+")], anew=False)
-        return deed._replace(cursor=await self._copies.newest(lease, Stream.NEXT))
+        return deed._replace(cursor=await self._copies.newest(lease, Stream.NEXT) or deed.cursor)
 
     async def _rebuild(self, lease: Lease, plan: StagedPlan) -> str:
+        """Make the new log; return the last id of the log that it covers."""
         await self._copies.copy(lease, Stream.NEXT, list(next_spans(plan)))
-        # The newest message of a snapshot always stays (`memory.plan`), so the last one here is the last of the log.
-        return await self._copies.newest(lease, Stream.NEXT)
+        newest, (_, last, _) = await self._copies.newest(lease, Stream.NEXT), _touched(plan)[-1]
+        return max(newest or last, last, key=order)
 
     async def _shorten(self, lease: Lease, plan: StagedPlan, definition: Definition, count: Count) -> int:
         """Lay the shortened forms aside; return the tokens that they free. `FORMS` texts are held at a time."""

@@ -10,7 +10,7 @@ from sidecar.memory.requests import FlushRequest
 from sidecar.memory.results import FlushReport
 from tests.memory.answering import Bench, Others, info, memory
 
-PLANNED = FlushOutcome("done", strategy="fifo", removed=4, messages=6, tokens=40, tokens_freed=30)
+PLANNED = FlushOutcome("done", strategy="fifo", removed=4, messages=6, tokens=40, tokens_freed=30, shortened=2)
 
 
 async def test_the_order_has_what_was_asked_for() -> None:
@@ -46,7 +46,9 @@ async def test_a_dry_run_starts_nothing(wait_ms: int | None) -> None:
     bench = Bench(info(8, 81), others=Others([PLANNED]))
     request = FlushRequest(memory("k"), wait_ms=wait_ms, strategy="fifo", target=45, dry_run=True)
     report = await bench.ask(request)
-    assert report == FlushReport("would-flush", strategy="fifo", removed=4, messages=6, tokens=40, tokens_freed=30)
+    assert report == FlushReport(
+        "would-flush", strategy="fifo", removed=4, messages=6, tokens=40, tokens_freed=30, shortened=2
+    )
     assert bench.others.calls == [("preview", FlushOrder("default", "k", strategy="fifo", target_tokens=45))]
     assert bench.engine.orders == []
 

@@ -14,7 +14,7 @@ from sidecar.memory.results import FlushReport, HealthReport, LockGranted, Memor
 from tests.memory.answering import AnsweringEngine, Bench, Others, info, memory, start
 from tests.support.waiting import eventually
 
-DONE = FlushOutcome("done", "run-0", "fifo", 4, 6, 40, 30, 10, 12)
+DONE = FlushOutcome("done", "run-0", "fifo", 4, 6, 40, 30, 10, 12, shortened=2)
 
 
 def flush(*, force: bool = False, wait_ms: int | None = None, key: str = "k") -> FlushRequest:
@@ -64,7 +64,7 @@ class TestFlush:
         """WAIT brings the outcome, with the run that it is of."""
         bench = Bench(info(), engine=AnsweringEngine(DONE, started))
         assert await bench.ask(flush(force=True, wait_ms=1000)) == FlushReport(
-            "done", "flush-of-it", "run-0", "fifo", 4, 6, 40, 30, 10, 12
+            "done", "flush-of-it", "run-0", "fifo", 4, 6, 40, 30, 10, 12, shortened=2
         )
 
     async def test_no_longer_due(self) -> None:

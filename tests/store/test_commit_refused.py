@@ -236,7 +236,8 @@ async def test_a_foreign_type_stops_the_commit_before_it_begins(store: FlushStor
     ids = await memory.append(talk(20))
     flush = await (await Flush(store, memory).begin()).stage(set(ids[:10]))
     await memory.redis.set(memory.keys.due, "mine")
+    deed = await flush.prepare()
     messages, meta = await memory.messages(), await memory.meta()
     with pytest.raises(RedisRefused, match="WRONGTYPE"):
-        await flush.commit()
+        await flush.commit(deed=deed)
     assert (await memory.messages(), await memory.meta()) == (messages, meta)

@@ -47,6 +47,8 @@ FLUSHED = (
     "summary-tokens",
     "duration-ms",
     "error",
+    "shortened",
+    "restored",
 )
 """Of MEMFLUSH, which tells those that it knows."""
 

@@ -21,6 +21,7 @@ def done(removed: int, messages: int, tokens: int, freed: int, strategy: str = "
         "tokens-freed": freed,
         "summary-tokens": summary,
         "duration-ms": "<number>",
+        "shortened": 0,
     }
 
 
@@ -42,6 +43,7 @@ FLUSHING = (
                 "tokens-freed": 0,
                 "summary-tokens": 0,
                 "duration-ms": 0,
+                "shortened": 0,
             },
         ),
     ),
@@ -66,10 +68,31 @@ FLUSHING = (
                 "messages": 5,
                 "tokens": 25,
                 "tokens-freed": 25,
+                "shortened": 0,
             },
         ),
         step("MEMFLUSH <key> DRYRUN", gives={"status": "not-due"}),
         step("MEMCLEAR <key>", gives=10),
+    ),
+    dialogue(
+        "an undo puts back what the last flush took, once",
+        STORED,
+        step("MEMFLUSH <key> UNDO", gives={"status": "nothing-to-undo"}),
+        step("MEMFLUSH <key> FORCE STRATEGY fifo WAIT 10000", gives=done(5, 5, 25, 25)),
+        step("MEMAPPEND <key> user later", gives=appended(1, 6, 30)),
+        step("MEMLOCK <key> 60000", gives=LEASE),
+        step(
+            "MEMFLUSH <key> UNDO",
+            gives=Refusal("LOCKED somebody else holds the lock of this memory for <number> ms more"),
+        ),
+        step("MEMUNLOCK <key> <text-token>", gives=1),
+        step(
+            "MEMFLUSH {{m}} UNDO CONTEXT",
+            '{"m":"<key>"}',
+            gives={"status": "undone", "messages": 11, "tokens": 55, "summary-tokens": 0, "restored": 5},
+        ),
+        step("MEMFLUSH <key> UNDO", gives={"status": "nothing-to-undo"}),
+        step("MEMFLUSH <key> UNDO FORCE", gives=Refusal("ERR UNDO goes with no other option but CONTEXT")),
     ),
     dialogue(
         "a target of its own makes a flush due",

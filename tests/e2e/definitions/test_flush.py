@@ -12,6 +12,8 @@ definitions:
   - {id: deep-flush, max_messages: 10, flush: {strategy: fifo, target: 0.2}}
   - {id: dropping, max_messages: 10, flush: {strategy: fifo}}
   - {id: summing-up, max_messages: 10, flush: {strategy: hybrid_summary}}
+  - {id: undoable, max_messages: 10, flush: {strategy: fifo}}
+  - {id: final, max_messages: 10, flush: {strategy: fifo, undo_ttl: 0}}
   - {id: short-summary, max_tokens: 2000, flush: {summary_tokens: 60}}
   - {id: long-summary, max_tokens: 2000, flush: {summary_tokens: 300}}
 """
@@ -58,3 +60,13 @@ async def test_summary_tokens(talk: Talk) -> None:
         await talk.flush(f"{name}:tokens")
         weights.append((await talk.map("MEMINFO", f"{name}:tokens"))["summary-tokens"])
     assert 0 < weights[0] <= 60 < weights[1] <= 300
+
+
+@shows("flush.undo_ttl")
+async def test_undo_ttl(talk: Talk) -> None:
+    """For an hour what a flush took can be put back; with 0 it is gone at once."""
+    for name, status, left in (("undoable", "undone", "abcdefghi"), ("final", "nothing-to-undo", "efghi")):
+        await talk.say(f"{name}:undo", *"abcdefghi")
+        await talk.flush(f"{name}:undo")
+        assert (await talk.map("MEMFLUSH", f"{name}:undo", "UNDO"))["status"] == status
+        assert await talk.texts(f"{name}:undo") == list(left)
