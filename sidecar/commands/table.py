@@ -202,7 +202,7 @@ _ROWS = (
         arguments=(
             key("RW", "update"),
             _CONTEXT,
-            optional(text("name", "STRATEGY", "instead of the definition's: `fifo` or `hybrid_summary`")),
+            optional(text("name", "STRATEGY", "instead of the definition's: one of those in docs/strategies.md")),
             optional(number("tokens", "TARGET", "bring the memory down to so many, instead of the definition's share")),
             optional(word("FORCE", "also below the threshold")),
             optional(word("DRYRUN", "plan and report, change nothing")),

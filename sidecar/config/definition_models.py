@@ -266,6 +266,7 @@ class DefinitionModel(BaseModel):
             threshold=flush.threshold,
             target=flush.target,
             summary_tokens=summary_tokens,
+            tool_result_tokens=flush.tool_result_tokens,
             undo_ttl_ms=flush.undo_ttl or None,
         )
 

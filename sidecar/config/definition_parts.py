@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -24,6 +24,7 @@ from pydantic_core import CoreSchema
 from sidecar.config import durations, sizes
 from sidecar.config.durations import parse_duration
 from sidecar.config.sizes import parse_size
+from sidecar.memory.definition import TOOL_RESULT_TOKENS, Priority
 from sidecar.memory.message import ROLES
 from sidecar.memory.plan import SMALLEST_SUMMARY_TOKENS, STRATEGIES
 from sidecar.privacy.builtin import BUILTIN_SETS, compile_pattern
@@ -34,6 +35,9 @@ MAX_LIMIT = 1_000_000_000
 
 MAX_REPLACEMENT_CHARACTERS = 64
 """Longest replacement: it may stand in a message a thousand times."""
+
+SMALLEST_TOOL_RESULT_TOKENS = 16
+"""The chat format takes four of them and the note that something was cut about as many; a few words need the rest."""
 
 IDENTIFIER = r"[A-Za-z0-9_.-]{1,64}"
 """What names of definitions, classes and patterns are made of."""
@@ -123,7 +127,9 @@ class FlushModel(BaseModel):
 
     model_config = FORBID
 
-    strategy: Strategy = Field(default="hybrid_summary", description="How a memory is compacted.")
+    strategy: Strategy = Field(
+        default="hybrid_summary", description="How a memory is compacted; see docs/strategies.md."
+    )
     threshold: float = Field(default=0.8, gt=0, le=1, description="Share of a limit above which a flush is due.")
     target: float = Field(
         default=0.5, gt=0, le=1, description="Share of a limit that a flush brings the memory down to."
@@ -133,6 +139,12 @@ class FlushModel(BaseModel):
     )
     undo_ttl: Wait = Field(
         default=3_600_000, description="How long what a flush took is kept for `MEMFLUSH UNDO`; 0: not at all."
+    )
+    tool_result_tokens: int = Field(
+        default=TOOL_RESULT_TOKENS,
+        ge=SMALLEST_TOOL_RESULT_TOKENS,
+        le=MAX_LIMIT,
+        description="Most tokens that `tool_trim` leaves of an old result of a tool.",
     )
 
     @model_validator(mode="after")
@@ -181,9 +193,10 @@ class BlockModel(BaseModel):
     model_config = FORBID
 
     name: Identifier = Field(description="Name of the class, for `token_allocation`.")
-    priority: Literal["critical", "normal"] = Field(
+    priority: Priority = Field(
         default="normal",
-        description="`critical` messages are in every budgeted read and are never removed, as instructions are.",
+        description="`critical` messages are in every budgeted read and are never removed, as instructions are. "
+        "With the strategy `priority`, `low` ones go first and `high` ones last.",
     )
     roles: list[Role] = Field(default=[], description="Roles of its messages; none named: all.")
     keywords: list[Annotated[str, Field(min_length=1, max_length=256)]] = Field(

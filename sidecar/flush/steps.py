@@ -359,6 +359,8 @@ def _limits(
         target_messages=definition.target_messages if target is None else None,
         summary_tokens=definition.flush.summary_tokens,
         current_summary_tokens=summary_tokens,
+        tool_result_tokens=definition.flush.tool_result_tokens,
+        priorities=definition.priorities,
     )
     if target is not None:  # whoever names a target means it, and not half of what there is
         return replace(limits, summary_tokens=min(limits.summary_tokens, max(target // 2, SMALLEST_SUMMARY_TOKENS)))

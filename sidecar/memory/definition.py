@@ -15,7 +15,13 @@ DEFAULT_DEFINITION = "default"
 MemoryType = Literal["token_based", "message_count_based", "buffer"]
 Mode = Literal["read-write", "read-only"]
 Overflow = Literal["allow", "reject", "trim"]
-Priority = Literal["critical", "normal"]
+Priority = Literal["critical", "high", "normal", "low"]
+
+TOOL_RESULT_TOKENS = 64
+"""What `tool_trim` leaves of a result unless a definition says otherwise: its beginning, a few lines."""
+
+STRATEGIES_BY_READS = frozenset({"lru", "token_aware_lru"})
+"""The strategies that ask when a message was last read. Only memories that use one pay for keeping these times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,7 @@ class FlushPolicy:
         target: share of a limit (0 to 1) that a flush brings the memory down to.
         summary_tokens: most tokens that a summary may have.
         undo_ttl_ms: how long what a flush took is kept for an undo; None: not at all.
+        tool_result_tokens: most tokens that `tool_trim` leaves of the result of a tool.
     """
 
     strategy: str = "hybrid_summary"
@@ -35,6 +42,7 @@ class FlushPolicy:
     target: float = 0.5
     summary_tokens: int = 1_000
     undo_ttl_ms: int | None = 3_600_000
+    tool_result_tokens: int = TOOL_RESULT_TOKENS
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +51,8 @@ class PriorityBlock:
 
     Args:
         name: of the class, as `token_allocation` names it.
-        priority: `critical` messages are part of every budgeted read and are never removed, as instructions are.
+        priority: `critical` messages are part of every budgeted read and are never removed, as instructions are; with
+            the strategy `priority`, `low` messages are the first to go and `high` ones the last.
         roles: a message with one of these roles fits; empty: any role does.
         keywords: a message whose content holds one of these, upper and lower case alike, fits; empty: any does.
     """
@@ -161,6 +170,16 @@ class Definition:
     def flushes(self) -> bool:
         """Whether a flush may ever be due."""
         return self.type != "buffer" and self.mode == "read-write"
+
+    @property
+    def tracks_reads(self) -> bool:
+        """Whether reads note when they returned a message."""
+        return self.flushes and self.flush.strategy in STRATEGIES_BY_READS
+
+    @property
+    def priorities(self) -> Mapping[str, str]:
+        """The priority of each class, by name."""
+        return {block.name: block.priority for block in self.priority_blocks}
 
     @property
     def threshold_tokens(self) -> int | None:

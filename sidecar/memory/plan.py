@@ -1,7 +1,8 @@
-"""What a flush removes: a pure decision over the facts of a snapshot.
+"""What a flush removes and shortens: a pure decision over the facts of a snapshot.
 
-The counterpart is `sidecar.flush.steps`, which reads the facts and carries the plan out. Nothing here sees a
-text, a clock or Redis. Three rules hold for every strategy:
+The counterpart is `sidecar.flush.steps`, which reads the facts and carries the plan out; what goes together is said
+in `units`, in which order it goes in `strategies`. Nothing here sees a text, a clock or Redis. Three rules hold for
+every strategy:
 
 - Instructions (`PROTECTED_ROLES`) and pinned messages stay.
 - A message that calls tools and the tool messages that answer it are one *unit*: they go together or stay
@@ -13,11 +14,15 @@ text, a clock or Redis. Three rules hold for every strategy:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from sidecar.memory.message import PROTECTED_ROLES, MessageFacts
+from sidecar.memory.definition import TOOL_RESULT_TOKENS
+from sidecar.memory.message import MessageFacts
+from sidecar.memory.strategies import STRATEGIES
+from sidecar.memory.units import group
+
+__all__ = ["SMALLEST_SUMMARY_TOKENS", "STRATEGIES", "IdRange", "Limits", "Plan", "Shortened", "forced", "make_plan"]
 
 SMALLEST_SUMMARY_TOKENS = 32
 """Ten of these are the role and the heading that a summary is read with; a sentence needs the others."""
@@ -32,12 +37,21 @@ class Limits:
         target_messages: most messages afterwards, the summary not included; None means no limit.
         summary_tokens: budget of a new summary, counted as a message of the chat format.
         current_summary_tokens: what the present summary weighs; a new one replaces it.
+        tool_result_tokens: most tokens that a shortened result of a tool has.
+        priorities: of the definition's classes of messages, by name.
     """
 
     target_tokens: int | None
     target_messages: int | None
     summary_tokens: int
     current_summary_tokens: int
+    tool_result_tokens: int = TOOL_RESULT_TOKENS
+    priorities: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def unlimited(self) -> bool:
+        """Whether there is no target at all."""
+        return self.target_tokens is None and self.target_messages is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +84,7 @@ class Plan:
         summarise: whether a summary replaces what goes (and the present summary).
         reached: whether the memory is within the target afterwards. False only if nothing more may go.
         shortened: what stays in a shorter form, oldest first; none of them is in `ranges`.
+        shortened_tokens: what shortening frees at least; not part of `freed_tokens`.
     """
 
     strategy: str
@@ -79,6 +94,7 @@ class Plan:
     summarise: bool
     reached: bool
     shortened: tuple[Shortened, ...] = ()
+    shortened_tokens: int = 0
 
 
 def make_plan(strategy: str, facts: Sequence[MessageFacts], limits: Limits) -> Plan:
@@ -96,7 +112,34 @@ def make_plan(strategy: str, facts: Sequence[MessageFacts], limits: Limits) -> P
     """
     if strategy not in STRATEGIES:
         raise ValueError(f"unknown flush strategy '{strategy}'; use one of: {', '.join(sorted(STRATEGIES))}")
-    return STRATEGIES[strategy](facts, limits)
+    chosen, units = STRATEGIES[strategy], group(facts)
+    order = chosen.order(facts, units.removable, limits.priorities)
+    size = _Size.of(facts, order, limits)
+    shorter: dict[int, Shortened] = {}
+    if chosen.shortens and limits.target_tokens is not None:
+        shorter = _shorten(facts, units.current, limits, size)
+    gone: list[int] = []
+    for unit in order:
+        if size.within(limits):
+            break
+        if chosen.summarises:
+            size.summary = limits.summary_tokens  # from the first removal on, a new summary must fit as well
+        gone += unit
+        size.messages -= len(unit)
+        for index in unit:
+            short = shorter.pop(index, None)
+            size.tokens -= short.most_tokens if short else facts[index].tokens
+    ranges = _ranges(facts, sorted(gone))
+    return Plan(
+        strategy=strategy,
+        ranges=ranges,
+        removed=len(gone),
+        freed_tokens=sum(part.tokens for part in ranges),
+        summarise=chosen.summarises and bool(gone),
+        reached=size.within(limits),
+        shortened=tuple(shorter.values()),
+        shortened_tokens=sum(short.tokens - short.most_tokens for short in shorter.values()),
+    )
 
 
 def forced(limits: Limits, facts: Sequence[MessageFacts]) -> Limits:
@@ -108,104 +151,53 @@ def forced(limits: Limits, facts: Sequence[MessageFacts]) -> Limits:
     `make_plan` halves the messages.
     """
     half = (sum(fact.tokens for fact in facts) + limits.current_summary_tokens) // 2
-    unlimited = limits.target_tokens is None and limits.target_messages is None
     target = half if limits.target_tokens is None else min(half, limits.target_tokens)
     return replace(
         limits,
-        target_tokens=None if unlimited else target,
+        target_tokens=None if limits.unlimited else target,
         summary_tokens=min(limits.summary_tokens, max(target // 2, SMALLEST_SUMMARY_TOKENS)),
     )
 
 
-def fifo(facts: Sequence[MessageFacts], limits: Limits) -> Plan:
-    """Remove the oldest units until the target is reached. The present summary stays as it is."""
-    return _oldest_first("fifo", facts, limits, summarise=False)
+@dataclass(slots=True)
+class _Size:
+    """How large the memory is at a point of the planning; `halved`: where the halving without limits ends."""
+
+    tokens: int
+    messages: int
+    summary: int
+    halved: int
+
+    @classmethod
+    def of(cls, facts: Sequence[MessageFacts], order: Sequence[Sequence[int]], limits: Limits) -> _Size:
+        # The larger half, so that a single message that may go does go.
+        halved = len(facts) - (sum(map(len, order)) + 1) // 2
+        return cls(sum(fact.tokens for fact in facts), len(facts), limits.current_summary_tokens, halved)
+
+    def within(self, limits: Limits) -> bool:
+        if limits.unlimited:
+            return self.messages <= self.halved
+        in_tokens = limits.target_tokens is None or self.tokens + self.summary <= limits.target_tokens
+        return in_tokens and (limits.target_messages is None or self.messages <= limits.target_messages)
 
 
-def hybrid_summary(facts: Sequence[MessageFacts], limits: Limits) -> Plan:
-    """Turn the oldest units into one summary, which replaces the present one, until the target is reached.
+def _shorten(
+    facts: Sequence[MessageFacts], current: frozenset[int], limits: Limits, size: _Size
+) -> dict[int, Shortened]:
+    """Shorten the oldest results of tools until the tokens are within the target; `size` shrinks with them.
 
-    The whole budget of the summary is reserved, so that the memory is within the target whatever it takes.
+    Whatever only has parts, and no text, cannot be shortened; neither is what is pinned or still talked about.
     """
-    return _oldest_first("hybrid_summary", facts, limits, summarise=True)
-
-
-STRATEGIES: Mapping[str, Callable[[Sequence[MessageFacts], Limits], Plan]] = MappingProxyType(
-    {"fifo": fifo, "hybrid_summary": hybrid_summary}
-)
-
-
-def _oldest_first(strategy: str, facts: Sequence[MessageFacts], limits: Limits, *, summarise: bool) -> Plan:
-    units = _removable_units(facts)
-    tokens, messages = sum(fact.tokens for fact in facts), len(facts)
-    summary, reserved = limits.current_summary_tokens, limits.current_summary_tokens
-    if summarise:
-        reserved = limits.summary_tokens
-    unlimited = limits.target_tokens is None and limits.target_messages is None
-    # The larger half, so that a single message that may go does go.
-    keep_messages = messages - (sum(map(len, units)) + 1) // 2 if unlimited else 0
-
-    def reached() -> bool:
-        if unlimited:
-            return messages <= keep_messages
-        in_tokens = limits.target_tokens is None or tokens + summary <= limits.target_tokens
-        return in_tokens and (limits.target_messages is None or messages <= limits.target_messages)
-
-    gone: list[int] = []
-    for unit in units:
-        if reached():
-            break
-        summary = reserved  # from the first removal on, a summary must fit as well
-        gone += unit
-        messages -= len(unit)
-        tokens -= sum(facts[index].tokens for index in unit)
-    ranges = _ranges(facts, sorted(gone))
-    return Plan(
-        strategy=strategy,
-        ranges=ranges,
-        removed=len(gone),
-        freed_tokens=sum(part.tokens for part in ranges),
-        summarise=summarise and bool(gone),
-        reached=reached(),
-    )
-
-
-def _removable_units(facts: Sequence[MessageFacts]) -> list[list[int]]:
-    """Return the units that may go, by the age of their first message, as positions in `facts`."""
-    unit_of, units = _units(facts)
-    protected = (i for i, fact in enumerate(facts) if fact.pinned or fact.role in PROTECTED_ROLES)
-    staying = {unit_of[index] for index in protected}
-    newest_first = range(len(facts) - 1, -1, -1)
-    newest = next((index for index in newest_first if facts[index].role not in PROTECTED_ROLES), None)
-    if newest is not None:
-        staying.add(unit_of[newest])
-    # Once anything but a tool message follows a call, nobody waits for its results any more. So only the last
-    # message that is not a tool's can be pending.
-    caller = next((index for index in newest_first if facts[index].role != "tool"), None)
-    if caller is not None:
-        answered = {facts[index].answers for index in units[unit_of[caller]][1:]}
-        if not answered.issuperset(facts[caller].calls):
-            staying.add(unit_of[caller])
-    return [unit for number, unit in enumerate(units) if number not in staying]
-
-
-def _units(facts: Sequence[MessageFacts]) -> tuple[list[int], list[list[int]]]:
-    """Return the unit of each message, and the messages of each unit with the one that calls first."""
-    unit_of: list[int] = []
-    units: list[list[int]] = []
-    latest_call: dict[str, int] = {}  # call id -> unit; some clients number their calls anew in every turn
+    most, target = limits.tool_result_tokens, limits.target_tokens
+    shorter: dict[int, Shortened] = {}
     for index, fact in enumerate(facts):
-        unit = None
-        if fact.role == "tool" and fact.answers is not None:
-            unit = latest_call.get(fact.answers)
-        if unit is None:
-            unit = len(units)
-            units.append([])
-        units[unit].append(index)
-        unit_of.append(unit)
-        if fact.role != "tool":
-            latest_call.update(dict.fromkeys(fact.calls, unit))
-    return unit_of, units
+        if target is None or size.tokens + size.summary <= target:
+            break
+        if fact.role != "tool" or not fact.text_bytes or fact.pinned or index in current or fact.tokens <= most:
+            continue
+        shorter[index] = Shortened(fact.id, fact.tokens, most)
+        size.tokens -= fact.tokens - most
+    return shorter
 
 
 def _ranges(facts: Sequence[MessageFacts], gone: Sequence[int]) -> tuple[IdRange, ...]:

@@ -46,7 +46,7 @@ definitions:
   - id: one
     max_tokens: 0
     flush:
-      strategy: lru
+      strategy: lifo
       colour: red
   - description: no id
     priority_blocks:
@@ -207,7 +207,7 @@ definitions:
     overflow: reject
     priority_blocks: [{name: b, priority: critical, roles: [tool], keywords: [log]}]
     token_allocation: {system: 0.5, b: 0.25}
-    flush: {strategy: fifo, threshold: 0.7, target: 0.4, summary_tokens: 77}
+    flush: {strategy: fifo, threshold: 0.7, target: 0.4, summary_tokens: 77, tool_result_tokens: 33}
     privacy:
       redact: [card]
       patterns: [{name: p, regex: "P[0-9]", replacement: "-"}]

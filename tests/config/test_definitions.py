@@ -120,6 +120,13 @@ READ: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"flush": {"threshold": 1}}, {"flush": FlushPolicy(threshold=1.0)}),
     ({"flush": {"target": 0.1}}, {"flush": FlushPolicy(target=0.1)}),
     ({"flush": {"summary_tokens": 32}}, {"flush": FlushPolicy(summary_tokens=32)}),
+    ({"flush": {"strategy": "lru"}}, {"flush": FlushPolicy(strategy="lru")}),
+    ({"flush": {"strategy": "priority"}}, {"flush": FlushPolicy(strategy="priority")}),
+    ({"flush": {"strategy": "token_aware_lru"}}, {"flush": FlushPolicy(strategy="token_aware_lru")}),
+    ({"flush": {"strategy": "tool_trim"}}, {"flush": FlushPolicy(strategy="tool_trim")}),
+    ({"flush": {"tool_result_tokens": 16}}, {"flush": FlushPolicy(tool_result_tokens=16)}),
+    ({"priority_blocks": [{"name": "a", "priority": "low"}]}, {"priority_blocks": (PriorityBlock("a", "low"),)}),
+    ({"priority_blocks": [{"name": "a", "priority": "high"}]}, {"priority_blocks": (PriorityBlock("a", "high"),)}),
 ]
 
 
@@ -215,8 +222,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"description": 5}, "definition 'chat', description: Input should be a valid string"),
     ({"max_token": 5}, "definition 'chat', max_token: there is no such field"),
     ({"flush": {"treshold": 0.5}}, "definition 'chat', flush.treshold: there is no such field"),
-    ({"flush": {"strategy": "lru"}},
-     "definition 'chat', flush.strategy: 'lru' is no flush strategy; use one of fifo, hybrid_summary"),
+    ({"flush": {"strategy": "lifo"}},
+     "definition 'chat', flush.strategy: 'lifo' is no flush strategy; use one of fifo, hybrid_summary, lru, priority"),
+    ({"flush": {"tool_result_tokens": 15}},
+     "definition 'chat', flush.tool_result_tokens: Input should be greater than or equal to 16"),
     ({"flush": {"threshold": 0}}, "definition 'chat', flush.threshold: Input should be greater than 0"),
     ({"flush": {"threshold": 1.1}}, "definition 'chat', flush.threshold: Input should be less than or equal to 1"),
     ({"flush": {"target": 0}}, "definition 'chat', flush.target: Input should be greater than 0"),
@@ -293,7 +302,7 @@ def test_all_mistakes_at_once(file: Path) -> None:
         file,
         "definitions:\n"
         "  - {id: one, max_tokens: 0, ttl: soon}\n"
-        "  - {id: two, flush: {strategy: lru}, colour: red}\n"
+        "  - {id: two, flush: {strategy: lifo}, colour: red}\n"
         "  - {max_messages: -1}\n",
     )
     assert [line.partition(": ")[0] for line in found] == [

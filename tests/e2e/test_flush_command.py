@@ -214,7 +214,10 @@ async def test_a_flush_that_fails(sidecars: Sequence[SidecarProcess], redis_clie
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (("STRATEGY", "lifo"), "STRATEGY takes one of fifo, hybrid_summary, not 'lifo'"),
+        (
+            ("STRATEGY", "lifo"),
+            "STRATEGY takes one of fifo, hybrid_summary, lru, priority, token_aware_lru, tool_trim, not 'lifo'",
+        ),
         (("STRATEGY",), "STRATEGY"),
         (("TARGET", "many"), "TARGET"),
         (("TARGET", "-1"), "TARGET"),

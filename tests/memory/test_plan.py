@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sidecar.memory.message import PROTECTED_ROLES, MessageFacts
-from sidecar.memory.plan import STRATEGIES, IdRange, Limits, Plan, forced, make_plan
+from sidecar.memory.plan import STRATEGIES, IdRange, Limits, Plan, Shortened, forced, make_plan
 
 TEN = 10  # tokens of every message in the worked examples
 
@@ -75,7 +75,7 @@ class TestTargets:
         )
         assert make_plan(strategy, [], limits(0, 0)) == Plan(strategy, (), 0, 0, summarise=False, reached=True)
 
-    @pytest.mark.parametrize("strategy", STRATEGIES)
+    @pytest.mark.parametrize("strategy", sorted(set(STRATEGIES) - {"priority", "token_aware_lru"}))
     def test_without_any_limit_the_older_half_goes(self, strategy: str) -> None:
         """Without limits the older half of what may go is removed, by number, in whole units."""
         facts = history("system", "user", "assistant", "user", "assistant", "user")  # the last one stays
@@ -85,10 +85,16 @@ class TestTargets:
         paired = history("user", "assistant calls a b", "tool answers a", "tool answers b", "user", "user")
         assert gone(strategy, paired, limits()) == "1 2 3 4"
 
+    @pytest.mark.parametrize("strategy", ["priority", "token_aware_lru"])
+    def test_without_any_limit_half_goes_in_the_order_of_the_strategy(self, strategy: str) -> None:
+        """Without limits, half goes also where it is not the older one: large units, or those of tools."""
+        facts = history("user", "assistant calls a b", "tool answers a", "tool answers b", "user", "user")
+        assert gone(strategy, facts, limits()) == "2 3 4"
+
     def test_an_unknown_strategy_is_named(self) -> None:
         """An unknown strategy raises an error that names it and the known ones."""
-        with pytest.raises(ValueError, match="'lru'; use one of: fifo, hybrid_summary"):
-            make_plan("lru", [], limits())
+        with pytest.raises(ValueError, match="'lifo'; use one of: fifo, hybrid_summary, lru, priority"):
+            make_plan("lifo", [], limits())
 
 
 class TestWhatStays:
@@ -141,9 +147,11 @@ class TestWhatStays:
         assert gone("fifo", history("tool answers a", "tool", "user", "user"), limits(30)) == "1"
 
     def test_a_call_id_that_is_used_again(self) -> None:
-        """A result belongs to the nearest call of its id before it, not to an earlier or later one."""
+        """A result belongs to the nearest call of its id before it that is not over, not to an earlier or later one."""
         facts = history("assistant calls a", "tool answers a", "assistant calls a", "tool answers a", "user")
         assert gone("fifo", facts, limits(30)) == "1 2"
+        over = history("assistant calls a", "tool answers a", "user", "tool answers a", "user")
+        assert gone("fifo", over, limits(30)) == "1 2"
         late = history("tool answers a", "user", "assistant calls a", "user")
         assert gone("fifo", late, limits(20)) == "1 2"
 
@@ -187,53 +195,137 @@ MESSAGES = st.one_of(
 )
 
 
+PRIORITIES = {"chatter": "low", "talk": "normal", "facts": "high", "orders": "critical"}
+KINDS = st.sampled_from(["", "", "chatter", "talk", "facts", "orders", "of an earlier definition"])
+READS = st.one_of(st.none(), st.integers(0, 200))
+
+
 @st.composite
 def histories(draw: st.DrawFn) -> list[MessageFacts]:
-    parts = draw(st.lists(st.tuples(MESSAGES, st.integers(0, 9)), max_size=30))
+    parts = draw(st.lists(st.tuples(MESSAGES, st.integers(0, 9), KINDS, st.integers(0, 2), READS), max_size=30))
     return [
-        MessageFacts(f"{5 * number}-{number % 3}", role, tokens, calls, answers, pinned=pin == 9)
-        for number, ((role, tokens, calls, answers), pin) in enumerate(parts)
+        MessageFacts(f"{5 * number}-{number % 3}", role, tokens, calls, answers, pin == 9, kind, text_bytes, read_ms)
+        for number, ((role, tokens, calls, answers), pin, kind, text_bytes, read_ms) in enumerate(parts)
     ]
 
 
 @st.composite
 def some_limits(draw: st.DrawFn) -> Limits:
     target = st.one_of(st.none(), st.integers(0, 400))
-    return Limits(draw(target), draw(st.one_of(st.none(), st.integers(0, 20))), draw(SIZES), draw(SIZES))
+    messages = st.one_of(st.none(), st.integers(0, 20))
+    return Limits(draw(target), draw(messages), draw(SIZES), draw(SIZES), draw(st.integers(1, 40)), PRIORITIES)
 
 
 def units_by_search(facts: Sequence[MessageFacts]) -> list[set[int]]:
-    """The model's units: each result looks back for the nearest call of its id. By the age of the call."""
-    owner = {}
+    """The model's units: each result looks back for the nearest call of its id. By the age of the call.
+
+    A call whose unit had all its results when another message followed them takes no more.
+    """
+    owner: dict[int, int] = {}
     for index, fact in enumerate(facts):
+        owner[index] = index
         callers = [i for i in range(index) if facts[i].role != "tool" and fact.answers in facts[i].calls]
-        owner[index] = callers[-1] if fact.role == "tool" and callers else index
+        if fact.role == "tool" and callers and not is_over(facts, callers[-1], index, owner):
+            owner[index] = callers[-1]
     return [{i for i in owner if owner[i] == first} for first in sorted(set(owner.values()))]
+
+
+def is_over(facts: Sequence[MessageFacts], caller: int, index: int, owner: dict[int, int]) -> bool:
+    answered: set[str | None] = set()
+    for between in range(caller + 1, index):
+        if facts[between].role != "tool" and answered.issuperset(facts[caller].calls):
+            return True
+        if owner[between] == caller:
+            answered.add(facts[between].answers)
+    return False
 
 
 def may_go(unit: set[int], facts: Sequence[MessageFacts]) -> bool:
     if any(facts[i].pinned or facts[i].role in PROTECTED_ROLES for i in unit):
         return False
+    return not is_current(unit, facts)
+
+
+def is_current(unit: set[int], facts: Sequence[MessageFacts]) -> bool:
+    """Whether it is the newest unit of the talk, or one whose results are still to come."""
     talk = [i for i, fact in enumerate(facts) if fact.role not in PROTECTED_ROLES]
     first = min(unit)
     unanswered = set(facts[first].calls) - {facts[i].answers for i in unit}
-    pending = bool(unanswered) and all(fact.role == "tool" for fact in facts[first + 1 :])
-    return not pending and talk[-1] not in unit
+    pending = facts[first].role != "tool" and bool(unanswered) and all(f.role == "tool" for f in facts[first + 1 :])
+    return pending or talk[-1] in unit
 
 
 def within(facts: Sequence[MessageFacts], gone_: set[int], wanted: Limits, strategy: str) -> bool:
+    short = {
+        shorter.id: shorter.tokens - shorter.most_tokens for shorter in shortened_by_trial(strategy, facts, wanted)
+    }
     kept = [fact for i, fact in enumerate(facts) if i not in gone_]
     new_summary = strategy == "hybrid_summary" and gone_
-    tokens = sum(fact.tokens for fact in kept)
+    tokens = sum(fact.tokens - short.get(fact.id, 0) for fact in kept)
     tokens += wanted.summary_tokens if new_summary else wanted.current_summary_tokens
     return (wanted.target_tokens is None or tokens <= wanted.target_tokens) and (
         wanted.target_messages is None or len(kept) <= wanted.target_messages
     )
 
 
-def by_trial(strategy: str, facts: Sequence[MessageFacts], wanted: Limits) -> tuple[list[str], bool]:
-    """The model: try to cut no unit, then the oldest one, then the two oldest …, until it will do."""
+def in_its_turn(strategy: str, facts: Sequence[MessageFacts], wanted: Limits) -> list[set[int]]:
+    """The model's order: again and again, what is worth least of what is left."""
     units = [unit for unit in units_by_search(facts) if may_go(unit, facts)]
+    if strategy == "priority":
+        units = [unit for unit in units if worth(strategy, unit, facts, wanted) < CRITICAL]
+    order = []
+    while units:
+        # `min` takes the first of equals, and the units stand in the order of their age.
+        order.append(min(units, key=lambda unit: worth(strategy, unit, facts, wanted)))
+        units.remove(order[-1])
+    return order
+
+
+CRITICAL = 4
+
+
+def worth(strategy: str, unit: set[int], facts: Sequence[MessageFacts], wanted: Limits) -> int:
+    if strategy == "lru":
+        return max(used_ms(facts[index]) for index in unit)
+    if strategy == "token_aware_lru":
+        unused = 1 + max(map(used_ms, facts)) - max(used_ms(facts[index]) for index in unit)
+        return -unused * sum(facts[index].tokens for index in unit)
+    if strategy == "priority":
+        said = {wanted.priorities.get(facts[index].kind) for index in unit}
+        tools = any(facts[index].calls or facts[index].role == "tool" for index in unit)
+        ranks = ("low", None, None, "high", "critical")
+        classes = [rank for rank, name in enumerate(ranks) if name is not None and name in said]
+        return max(classes, default=1 if tools else 2)
+    return 0
+
+
+def used_ms(fact: MessageFacts) -> int:
+    return int(fact.id.split("-")[0]) if fact.read_ms is None else fact.read_ms
+
+
+def shortened_by_trial(strategy: str, facts: Sequence[MessageFacts], wanted: Limits) -> list[Shortened]:
+    """The model: shorten no result, then the oldest one, then the two oldest …, until that will do."""
+    if strategy != "tool_trim" or wanted.target_tokens is None:
+        return []
+    roles = [fact.role for fact in facts]
+    units = [unit for unit in units_by_search(facts) if any(roles[i] not in PROTECTED_ROLES for i in unit)]
+    still = {i for unit in units if is_current(unit, facts) for i in unit}
+    long = [
+        Shortened(fact.id, fact.tokens, wanted.tool_result_tokens)
+        for i, fact in enumerate(facts)
+        if fact.role == "tool" and fact.text_bytes and not fact.pinned and i not in still
+        if fact.tokens > wanted.tool_result_tokens
+    ]
+    total = sum(fact.tokens for fact in facts) + wanted.current_summary_tokens
+    for many in range(len(long) + 1):
+        if total - sum(each.tokens - each.most_tokens for each in long[:many]) <= wanted.target_tokens:
+            return long[:many]
+    return long
+
+
+def by_trial(strategy: str, facts: Sequence[MessageFacts], wanted: Limits) -> tuple[list[str], bool]:
+    """The model: try to cut no unit, then the one that is worth least, then two …, until it will do."""
+    units = in_its_turn(strategy, facts, wanted)
     unlimited = wanted.target_tokens is None and wanted.target_messages is None
     for many in range(len(units) + 1):
         cut = set[int]().union(*units[:many])
@@ -250,7 +342,7 @@ class TestRandomHistories:
     def test_the_plan_is_the_smallest_cut_that_will_do(
         self, strategy: str, facts: list[MessageFacts], wanted: Limits
     ) -> None:
-        """What is removed, and whether the target is reached, is what trying every cut gives."""
+        """What is removed, in the strategy's order, and whether that is enough, is what trying every cut gives."""
         plan = make_plan(strategy, facts, wanted)
         assert (removed_ids(plan, facts), plan.reached) == by_trial(strategy, facts, wanted)
 
@@ -270,6 +362,54 @@ class TestRandomHistories:
         assert plan.freed_tokens == sum(part.tokens for part in plan.ranges)
         assert plan.summarise == (strategy == "hybrid_summary" and plan.removed > 0)
 
+    @given(histories(), some_limits())
+    @example([*history("tool answers a", "user"), MessageFacts("3-0", "user", TEN)], limits(20))
+    def test_tool_trim_shortens_before_anything_goes(self, facts: list[MessageFacts], wanted: Limits) -> None:
+        """Old results are shortened until the target is reached; what goes then is not called shortened as well."""
+        plan = make_plan("tool_trim", facts, wanted)
+        shorter = shortened_by_trial("tool_trim", facts, wanted)
+        removed = set(removed_ids(plan, facts))
+        assert plan.shortened == tuple(each for each in shorter if each.id not in removed)
+        assert plan.shortened_tokens == sum(each.tokens - each.most_tokens for each in plan.shortened)
+
+    @given(st.sampled_from(sorted(set(STRATEGIES) - {"tool_trim"})), histories(), some_limits())
+    def test_only_tool_trim_shortens(self, strategy: str, facts: list[MessageFacts], wanted: Limits) -> None:
+        """Every other strategy leaves what stays as it is."""
+        plan = make_plan(strategy, facts, wanted)
+        assert (plan.shortened, plan.shortened_tokens) == ((), 0)
+
+    @given(histories(), some_limits())
+    def test_token_aware_lru_removes_no_more_units_than_lru(self, facts: list[MessageFacts], wanted: Limits) -> None:
+        """For the same target of tokens, weighing by tokens takes at most as many units as going by time alone."""
+        wanted = replace(wanted, target_tokens=wanted.target_tokens or 0, target_messages=None)
+        taken = {}
+        for strategy in ("lru", "token_aware_lru"):
+            removed = set(removed_ids(make_plan(strategy, facts, wanted), facts))
+            taken[strategy] = sum(facts[min(unit)].id in removed for unit in units_by_search(facts))
+        assert taken["token_aware_lru"] <= taken["lru"]
+
+    @given(st.sampled_from(sorted(STRATEGIES)), histories(), some_limits())
+    def test_a_plan_is_reached_unless_nothing_more_may_go(
+        self, strategy: str, facts: list[MessageFacts], wanted: Limits
+    ) -> None:
+        """`reached` is what the sums say, and where it is False all that may go has gone."""
+        plan = make_plan(strategy, facts, wanted)
+        left = sum(fact.tokens for fact in facts) - plan.freed_tokens - plan.shortened_tokens
+        left += wanted.summary_tokens if plan.summarise else wanted.current_summary_tokens
+        tokens_fit = wanted.target_tokens is None or left <= wanted.target_tokens
+        messages_fit = wanted.target_messages is None or len(facts) - plan.removed <= wanted.target_messages
+        if wanted.target_tokens is not None or wanted.target_messages is not None:
+            assert plan.reached == (tokens_fit and messages_fit)
+        if not plan.reached:
+            assert plan.removed == sum(map(len, in_its_turn(strategy, facts, wanted)))
+
+    @given(st.sampled_from(sorted(STRATEGIES)), histories(), some_limits())
+    def test_a_plan_follows_from_the_facts(self, strategy: str, facts: list[MessageFacts], wanted: Limits) -> None:
+        """The same facts and limits give the same plan; facts are not changed."""
+        before = list(facts)
+        assert make_plan(strategy, facts, wanted) == make_plan(strategy, list(facts), wanted)
+        assert facts == before
+
     @given(st.sampled_from(sorted(STRATEGIES)), histories(), some_limits())
     def test_what_stays_is_a_conversation(self, strategy: str, facts: list[MessageFacts], wanted: Limits) -> None:
         """Neither instructions nor pinned messages go, no unit is torn, the newest of the talk stays."""
@@ -284,17 +424,18 @@ class TestRandomHistories:
     def test_force_removes_whenever_something_may_go(
         self, strategy: str, facts: list[MessageFacts], wanted: Limits
     ) -> None:
-        """A forced flush removes something if anything may go at all."""
+        """A forced flush removes or shortens something if anything may go at all."""
         plan = make_plan(strategy, facts, forced(wanted, facts))
-        assert bool(plan.removed) == any(may_go(unit, facts) for unit in units_by_search(facts))
+        assert bool(plan.removed or plan.shortened) == bool(in_its_turn(strategy, facts, wanted))
 
 
-def test_a_hundred_thousand_messages_plan_in_under_a_second() -> None:
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_hundred_thousand_messages_plan_in_under_a_second(strategy: str) -> None:
     """Planning is not quadratic: 100,000 messages with pairs and pins take well under a second."""
     turn = ["user", "assistant calls a b", "tool answers a", "tool answers b", "assistant"]
     facts = history(*turn * 19_990, *["user pinned", "system"] * 25)
     assert len(facts) == 100_000
     begun = time.process_time()
-    plan = make_plan("hybrid_summary", facts, limits(500_000, summary=1_000))
+    plan = make_plan(strategy, facts, limits(500_000, summary=1_000))
     assert time.process_time() - begun < 1.0
     assert plan.reached
