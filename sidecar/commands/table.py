@@ -181,7 +181,7 @@ _ROWS = (
                 )
             ),
             optional(number("ms", "BLOCK", "wait so long for a message after SINCE; 0: for an hour")),
-            optional(word("PEEK", "do not extend the life of the memory")),
+            optional(word("PEEK", "neither extend the life of the memory nor count as a use of its messages")),
         ),
         reply="map: `summary`, `messages` (maps of `id`, `role`, `content`, `tokens` and the further fields), "
         "`tokens` (of what is returned), `total-messages`, `total-tokens`, `more` (there are others), `left-out` "

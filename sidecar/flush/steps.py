@@ -20,10 +20,10 @@ import structlog
 
 from sidecar.errors import FlushLocked, FlushRefused, UnknownMemory
 from sidecar.flush import staging
-from sidecar.flush.facts import to_facts
+from sidecar.flush.facts import NEVER_READ, gone, to_facts
 from sidecar.flush.removal import Removal
 from sidecar.flush.ticket import Begun, PlanFacts, Ticket
-from sidecar.memory.definition import Definition
+from sidecar.memory.definition import STRATEGIES_BY_READS, Definition
 from sidecar.memory.message import MessageFacts, StoredMessage, count_summary
 from sidecar.memory.plan import SMALLEST_SUMMARY_TOKENS, Limits, forced, make_plan
 from sidecar.memory.ports import FlushOrder, FlushOutcome, Summariser, TextCounter
@@ -133,7 +133,9 @@ class FlushSteps:
             FlushRefused: the memory has moved on.
         """
         policy = self._definition(ticket.definition, ticket.instance)
-        facts = await self._facts(ticket.definition, ticket.instance, ticket.last_id)
+        facts, seen = await self._facts(ticket.definition, ticket.instance, ticket.last_id, ticket.strategy)
+        # Whatever took messages away left their access times: deletions, other flushes, one that broke off.
+        await self._store.forget_seen(ticket.definition, ticket.instance, gone(seen, facts, ticket.last_id))
         limits = _limits(policy, ticket.summary_tokens, ticket.target_tokens, facts, force=ticket.force)
         # Off the event loop: 50,000 messages take tens of milliseconds, in which no client would be served.
         staged = await asyncio.to_thread(_staged_plan, ticket, facts, limits)
@@ -271,11 +273,11 @@ class FlushSteps:
         """Tell what a flush would do now; see `ports.FlushPreview`. O(n), and changes nothing."""
         known = self._definition(order.definition, order.instance)
         totals = await self._store.totals(order.definition, order.instance)
-        facts = await self._facts(order.definition, order.instance, "+")
+        strategy = _strategy(known, order.strategy)
+        facts, _ = await self._facts(order.definition, order.instance, "+", strategy)
         if not facts:
             return FlushOutcome("not-due")  # as a begin would say, FORCE or not
         limits = _limits(known, totals.summary_tokens, order.target_tokens, facts, force=order.force)
-        strategy = _strategy(known, order.strategy)
         plan = await asyncio.to_thread(make_plan, strategy, facts, limits)
         tokens = sum(fact.tokens for fact in facts)
         spared = sum(each.tokens - each.most_tokens for each in plan.shortened)
@@ -289,12 +291,16 @@ class FlushSteps:
             shortened=len(plan.shortened),
         )
 
-    async def _facts(self, definition: str, instance: str, last_id: str) -> list[MessageFacts]:
+    async def _facts(
+        self, definition: str, instance: str, last_id: str, strategy: str
+    ) -> tuple[list[MessageFacts], Mapping[str, int]]:
+        """Return the facts, and the access times by id where the strategy asks for them."""
         kept = await self._store.kept_ids(definition, instance)
+        seen = await self._store.seen(definition, instance) if strategy in STRATEGIES_BY_READS else NEVER_READ
         facts: list[MessageFacts] = []
         async for page in self._store.facts(definition, instance, last_id):
-            facts += to_facts(page, kept)
-        return facts
+            facts += to_facts(page, kept, seen)
+        return facts, seen
 
     async def reachable(self) -> bool:
         """Tell whether Redis answers now."""

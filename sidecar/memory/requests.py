@@ -53,7 +53,7 @@ class ReadRequest:
         roles: only messages with these roles; empty: all.
         format: a map, or the JSON of that API's request.
         with_summary: whether the running summary is part of it.
-        touch: whether reading extends the memory's life.
+        touch: whether reading extends the memory's life, and counts as a use of what it returns.
         block_ms: how long to wait for a message newer than `since` if there is none, or None.
     """
 

@@ -25,6 +25,9 @@ FACTS_PAGE = 500
 FACTS_PAGE_BYTES = 1 << 20
 """Bytes of messages after which the facts script ends a page early: large ones must not hold Redis up."""
 
+SEEN_PAGE = 500
+"""Access times per ZSCAN, and those that one ZREM forgets: a fraction of a millisecond of Redis's one thread."""
+
 CONTENT_PAGE = 200
 """Messages per read of contents. Redis holds one page in its output buffer: 6.5 MB at 32 KiB a message."""
 
@@ -115,13 +118,18 @@ class Deed(NamedTuple):
 
 
 class RawFacts(NamedTuple):
-    """One message of a facts page. `fields` is its JSON where that may hold a tool call, else ""; `kind` its class."""
+    """One message of a facts page.
+
+    `fields` is its JSON where that may hold a tool call, else ""; `kind` its class; `text_bytes` the
+    length of its text.
+    """
 
     id: str
     role: str
     tokens: int
     fields: str
     kind: str = ""
+    text_bytes: int = 0
 
 
 class Work(NamedTuple):
@@ -216,13 +224,8 @@ class FlushStore:
         while start:
             after, *flat = await self._client.script("facts", [log], [start, last_id, FACTS_PAGE, FACTS_PAGE_BYTES])
             yield [
-                RawFacts(
-                    flat[at].decode(),
-                    to_text(flat[at + 1]),
-                    to_number(flat[at + 2]),
-                    *map(to_text, flat[at + 3 : at + 5]),
-                )
-                for at in range(0, len(flat), 5)
+                RawFacts(id_.decode(), to_text(role), to_number(tokens), to_text(fields), to_text(kind), text_bytes)
+                for id_, role, tokens, fields, kind, text_bytes in zip(*[iter(flat)] * 6, strict=True)
             ]
             start = f"({after.decode()}" if after else ""
 
@@ -230,6 +233,25 @@ class FlushStore:
         """Return the ids of the messages that no flush removes. O(kept)."""
         ids = await self._client.command("ZRANGE", self._space.keys(definition, instance).keep, 0, -1)
         return frozenset(id_.decode() for id_ in ids)
+
+    async def seen(self, definition: str, instance: str) -> dict[str, int]:
+        """Return when a read last returned each message, in ms by Redis's clock, by id. O(n), `SEEN_PAGE` per call.
+
+        Only memories of a definition that `tracks_reads` have such times. Some may be of messages that are gone.
+        """
+        key = self._space.keys(definition, instance).seen
+        times: dict[str, int] = {}
+        cursor = None
+        while cursor != 0:
+            cursor, page = await self._client.command("ZSCAN", key, cursor or 0, "COUNT", SEEN_PAGE)
+            times.update((id_.decode(errors="replace"), int(score)) for id_, score in page)
+        return times
+
+    async def forget_seen(self, definition: str, instance: str, ids: Sequence[str]) -> None:
+        """Remove the access times of messages that are gone. O(ids · log n), `SEEN_PAGE` per call."""
+        key = self._space.keys(definition, instance).seen
+        for at in range(0, len(ids), SEEN_PAGE):
+            await self._client.command("ZREM", key, *ids[at : at + SEEN_PAGE])
 
     async def contents(
         self, definition: str, instance: str, first: str, last: str

@@ -125,9 +125,10 @@ class MemoryStore:
             f" {' '.join(request.roles)} " if request.roles else "", wait_ms,
             *_shares(definition, budget),
         ]  # fmt: skip
+        noted = (keys.seen,) if request.touch and definition.tracks_reads else ()
         self._pipe.call_script(
             "read",
-            (keys.log, keys.meta, keys.keep),
+            (keys.log, keys.meta, keys.keep, *noted),
             arguments,
             lambda reply: done(_understood(memory, reply, partial(_found, request))),
             resend=True,

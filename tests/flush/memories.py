@@ -38,7 +38,10 @@ SUMMED = Definition(
 )
 """The same with a summary of at most 100 tokens, and a life of one hour."""
 
-DEFINITIONS = {definition.id: definition for definition in (CHAT, SUMMED)}
+READ = Definition(id="read", max_tokens=1_000, flush=FlushPolicy(strategy="lru", threshold=0.8, target=0.5))
+"""The same as `CHAT`, by when a message was last read."""
+
+DEFINITIONS = {definition.id: definition for definition in (CHAT, SUMMED, READ)}
 
 Entry = tuple[str, str, int] | tuple[str, str, int, str]
 """Role, content, tokens, and the other fields as JSON."""

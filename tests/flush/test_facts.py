@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sidecar.flush.facts import to_facts
+from sidecar.flush.facts import gone, to_facts
 from sidecar.memory.message import MessageFacts
 from sidecar.store.flush_store import RawFacts
 
@@ -41,3 +41,18 @@ def test_classes_are_passed_on() -> None:
     """A plan may know the class of a message."""
     page = [RawFacts("1-0", "user", 5, ""), RawFacts("1-1", "user", 5, "", "steps")]
     assert [facts.kind for facts in to_facts(page, frozenset())] == ["", "steps"]
+
+
+def test_sizes_and_access_times_are_passed_on() -> None:
+    """A plan may know how long a text is, and when a message was last read."""
+    page = [RawFacts("1-0", "user", 5, ""), RawFacts("1-1", "user", 5, "", "", 70)]
+    facts = to_facts(page, frozenset(), {"1-1": 99})
+    assert [(each.text_bytes, each.read_ms) for each in facts] == [(0, None), (70, 99)]
+
+
+def test_access_times_of_messages_that_are_gone() -> None:
+    """Within the snapshot, what has a time and no message is gone; ids are compared by number. Newer ones are not."""
+    facts = to_facts([RawFacts("9-0", "user", 5, ""), RawFacts("10-1", "user", 5, "")], frozenset())
+    read = dict.fromkeys(("8-0", "9-0", "10-0", "10-1", "10-2", "100-0", "odd"), 1)
+    assert gone(read, facts, "10-1") == ["8-0", "10-0", "odd"]
+    assert gone({}, facts, "10-1") == []

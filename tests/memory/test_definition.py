@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from sidecar.memory.definition import Definition, FlushPolicy, share
+from sidecar.memory.definition import Definition, FlushPolicy, PriorityBlock, share
+from sidecar.memory.strategies import STRATEGIES
 
 
 @pytest.mark.parametrize(
@@ -20,6 +23,22 @@ def test_thresholds_and_targets() -> None:
     definition = Definition(max_tokens=1_000, max_messages=50, flush=FlushPolicy(threshold=0.9, target=0.25))
     assert (definition.threshold_tokens, definition.threshold_messages) == (900, 45)
     assert (definition.target_tokens, definition.target_messages) == (250, 12)
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_who_keeps_access_times(strategy: str) -> None:
+    """Reads are noted only for the strategies that ask for them, and only where there are flushes."""
+    definition = Definition(flush=FlushPolicy(strategy=strategy))
+    asks = "lru" in strategy
+    assert definition.tracks_reads == asks
+    for never in (replace(definition, type="buffer"), replace(definition, mode="read-only")):
+        assert not never.tracks_reads
+
+
+def test_priorities() -> None:
+    """The priority of a class is found by its name."""
+    blocks = (PriorityBlock("chatter", "low"), PriorityBlock("talk"))
+    assert Definition(priority_blocks=blocks).priorities == {"chatter": "low", "talk": "normal"}
 
 
 def test_no_limits() -> None:

@@ -9,7 +9,15 @@ from redis.asyncio import Redis
 
 from sidecar.errors import RedisRefused
 from sidecar.memory.definition import FlushPolicy
-from sidecar.store.flush_store import CONTENT_PAGE, FACTS_PAGE, FACTS_PAGE_BYTES, FlushStore, Limits, RawFacts
+from sidecar.store.flush_store import (
+    CONTENT_PAGE,
+    FACTS_PAGE,
+    FACTS_PAGE_BYTES,
+    SEEN_PAGE,
+    FlushStore,
+    Limits,
+    RawFacts,
+)
 from tests.flush.memories import CHAT, SPACE, LiveMemory, talk
 
 NONE = Limits(None, None)
@@ -75,6 +83,29 @@ async def test_facts_tell_the_class(store: FlushStore, memory: LiveMemory) -> No
     await memory.redis.xadd(log, {"r": "user", "c": "", "n": "3", "x": '{"name":"k"}', "k": "facts"}, id="1-3")
     [page] = [page async for page in store.facts(*memory.address, "1-3")]
     assert [(facts.tokens, facts.kind) for facts in page] == [(1, ""), (2, "steps"), (3, "facts")]
+
+
+async def test_facts_tell_the_length_of_the_text(store: FlushStore, memory: LiveMemory) -> None:
+    """The bytes of a text come with the facts; a message without text, or of parts, has none."""
+    ids = await memory.append([("user", "für", 5), ("assistant", "", 5, '{"content":[{"type":"text","text":"abc"}]}')])
+    [page] = [page async for page in store.facts(*memory.address, ids[-1])]
+    assert [facts.text_bytes for facts in page] == [4, 0]
+
+
+async def test_access_times_come_in_pages(store: FlushStore, memory: LiveMemory) -> None:
+    """All access times are found, however many there are; a memory without any has none."""
+    assert await store.seen(*memory.address) == {}
+    times = {f"{number}-0": 1_700_000_000_000 + number for number in range(3 * SEEN_PAGE)}
+    await memory.redis.zadd(memory.keys.seen, times)
+    assert await store.seen(*memory.address) == times
+
+
+async def test_access_times_are_forgotten(store: FlushStore, memory: LiveMemory) -> None:
+    """The access times of the named messages go, however many these are; the others stay."""
+    await memory.redis.zadd(memory.keys.seen, {f"{number}-0": number for number in range(2 * SEEN_PAGE + 3)})
+    await store.forget_seen(*memory.address, [])
+    await store.forget_seen(*memory.address, [f"{number}-0" for number in range(2 * SEEN_PAGE + 1)])
+    assert await store.seen(*memory.address) == {f"{2 * SEEN_PAGE + n}-0": 2 * SEEN_PAGE + n for n in (1, 2)}
 
 
 async def test_odd_entries_do_not_stop_the_reading(store: FlushStore, memory: LiveMemory) -> None:

@@ -1,7 +1,8 @@
 -- read: returns the part of a memory that fits a budget, with the totals it belongs to. One script, so that summary,
 -- totals and messages are of one moment: a flush that commits in between cannot make a message appear twice or never.
 --
--- KEYS  1 log   2 meta   3 keep
+-- KEYS  1 log   2 meta   3 keep   4 only where the flush asks when messages were read: seen, which then notes for each
+--       message that is returned that this was now
 -- ARGV  1 budget in tokens, -1 = none   2 most messages, at least 1, -1 = none
 --       3 only ids after this one, "" = all, "$" = after the newest   4 only ids before this one, "" = all
 --       5 whether the summary is wanted (1/0)   6 ttl ms to set, 0 = it never expires, -1 = leave its life as it is
@@ -20,6 +21,7 @@
 --       entries in the order of their ids, each { id, { field, value … } }; or, with "error" in 7,
 --       { "oversize", id, tokens, room }.
 -- Cost: O(entries returned + kept ones), plus at most MAX_SKIPPED that are passed over; with 8, at most MAX_SCANNED.
+-- With KEYS 4, O(log n) for each entry returned.
 
 -- include: units
 -- include: life
@@ -30,6 +32,7 @@ local ttl, oversize, roles, wait_ms = tonumber(ARGV[6]), ARGV[7], ARGV[8], tonum
 local MAX_SKIPPED = 256    -- a budget smaller than every message must not walk through all of them
 local MAX_SCANNED = 10000  -- about 10 ms of Redis's time for roles that are rare
 local PAGE = 64            -- entries per XREVRANGE: reading too far costs at most this many
+local NOTED = 4000         -- values per ZADD: Lua's `unpack` takes at most about 8,000
 
 local state = redis.call('HMGET', meta, 'messages', 'tokens', 'summary', 'summary_tokens', 'ttl', 'epoch', 'watched')
 local messages, tokens = tonumber(state[1] or 0), tonumber(state[2] or 0)
@@ -44,13 +47,15 @@ if since == '$' then
   since = newest == '' and '0-0' or newest
 end
 
+local ends
 if state[1] and ttl > 0 then -- also if only a summary is left; one moment for all keys, see append.lua
   local clock = redis.call('TIME')
-  local ends = clock[1] * 1000 + math.floor(clock[2] / 1000) + ttl
+  ends = clock[1] * 1000 + math.floor(clock[2] / 1000) + ttl
   for _, key in ipairs(KEYS) do redis.call('PEXPIREAT', key, ends) end
   if not state[5] then redis.call('HSET', meta, 'ttl', ttl) end
 elseif state[5] and ttl == 0 then
   live_on(log, meta, keep)
+  if KEYS[4] then redis.call('PERSIST', KEYS[4]) end
 end
 
 -- So that the next append tells us; of everybody who waits, the one who waits longest counts.
@@ -63,8 +68,25 @@ local function announce_waiter()
   end
 end
 
+local function note_reading(entries, unit)
+  local clock, values = redis.call('TIME'), {}
+  local now = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000))
+  for _, each in ipairs({ entries, unit }) do
+    for _, entry in ipairs(each) do
+      values[#values + 1], values[#values + 2] = now, entry[1]
+      if #values == NOTED then
+        redis.call('ZADD', KEYS[4], unpack(values))
+        values = {}
+      end
+    end
+  end
+  if #values > 0 then redis.call('ZADD', KEYS[4], unpack(values)) end
+  if ends then redis.call('PEXPIREAT', KEYS[4], ends) end
+end
+
 local function reply(more, left_out, entries, cut)
   if wait_ms > 0 and #entries == 0 then announce_waiter() end
+  if KEYS[4] and (#entries > 0 or cut) then note_reading(entries, cut and cut[2] or {}) end
   return { summary, summary_tokens, messages, tokens, more and 1 or 0, left_out, entries, newest, cut or {} }
 end
 
