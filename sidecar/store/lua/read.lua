@@ -68,25 +68,28 @@ local function announce_waiter()
   end
 end
 
-local function note_reading(entries, unit)
-  local clock, values = redis.call('TIME'), {}
-  local now = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000))
-  for _, each in ipairs({ entries, unit }) do
-    for _, entry in ipairs(each) do
-      values[#values + 1], values[#values + 2] = now, entry[1]
-      if #values == NOTED then
-        redis.call('ZADD', KEYS[4], unpack(values))
-        values = {}
+local note_reading
+if KEYS[4] then -- a function is made anew each time that a script runs, and most reads do not need this one
+  note_reading = function(entries, unit)
+    local clock, values = redis.call('TIME'), {}
+    local now = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000))
+    for _, each in ipairs({ entries, unit }) do
+      for _, entry in ipairs(each) do
+        values[#values + 1], values[#values + 2] = now, entry[1]
+        if #values == NOTED then
+          redis.call('ZADD', KEYS[4], unpack(values))
+          values = {}
+        end
       end
     end
+    if #values > 0 then redis.call('ZADD', KEYS[4], unpack(values)) end
+    if ends then redis.call('PEXPIREAT', KEYS[4], ends) end
   end
-  if #values > 0 then redis.call('ZADD', KEYS[4], unpack(values)) end
-  if ends then redis.call('PEXPIREAT', KEYS[4], ends) end
 end
 
 local function reply(more, left_out, entries, cut)
   if wait_ms > 0 and #entries == 0 then announce_waiter() end
-  if KEYS[4] and (#entries > 0 or cut) then note_reading(entries, cut and cut[2] or {}) end
+  if note_reading and (#entries > 0 or cut) then note_reading(entries, cut and cut[2] or {}) end
   return { summary, summary_tokens, messages, tokens, more and 1 or 0, left_out, entries, newest, cut or {} }
 end
 
