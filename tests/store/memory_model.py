@@ -86,12 +86,13 @@ class Model:
         long = 0 if most_tokens is None else max(0, tokens + weight - most_tokens)
         if not many and not long:
             return []
-        return None if afresh or self.definition.overflow == "reject" else self._oldest(many, long)
+        return None if afresh or self.definition.overflow == "reject" else self._oldest(many, long, new)
 
-    def _oldest(self, many: int, long: int) -> list[Id] | None:
+    def _oldest(self, many: int, long: int, new: Sequence[New]) -> list[Id] | None:
         gone: list[Stored] = []
         decided: set[Id] = set()
-        whole = units(self.log)
+        whole = units(self._with(new))
+        current = self._current(new)
         for message in self.log:
             if len(gone) >= many and sum(each.tokens for each in gone) >= long:
                 break
@@ -99,11 +100,26 @@ class Model:
                 continue
             unit = whole[message.id]
             decided |= {member.id for member in unit.members}
-            if not any(member.kept for member in unit.members):
+            if not any(member.kept or member.id in current for member in unit.members):
                 gone += unit.members
         if len(gone) < many or sum(each.tokens for each in gone) < long:
             return None
         return [message.id for message in gone]
+
+    def _with(self, new: Sequence[New]) -> list[Stored]:
+        return self.log + [message.stored((self.newest[0] + 1, at)) for at, message in enumerate(new)]
+
+    def _current(self, new: Sequence[New]) -> set[Id]:
+        """Return what the conversation goes on from: what is new, the newest of the talk, a call that waits."""
+        log = self._with(new)
+        found = {message.id for message in log[len(self.log) :]}
+        found |= {message.id for message in [each for each in log if each.role not in ("system", "developer")][-1:]}
+        last = [message for message in log if message.role != "tool"][-1:]
+        for caller in last:
+            answered = {member.answers for member in units(log)[caller.id].members}
+            if not answered.issuperset(caller.calls):
+                found.add(caller.id)
+        return found
 
     def append(self, new: Sequence[New], ids: Sequence[Id]) -> None:
         """Take messages in, under ids that must be greater than all before."""

@@ -128,7 +128,7 @@ if hard or replaces then
     local many, long = excess(messages + count, tokens + summary_tokens + weight)
     if many + long == 0 then return true end
     local ids, gone, freed
-    if trims then ids, gone, freed = oldest_for(log, keep, many, long) end
+    if trims then ids, gone, freed = oldest_for(log, keep, many, long, current_units(log, at + 1, count)) end
     if not ids then return false end
     delete_entries(log, ids)
     messages, tokens = messages - gone, tokens - freed

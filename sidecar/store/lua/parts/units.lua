@@ -33,7 +33,8 @@ local function links(entry)
 end
 
 -- Returns the results of a caller among the entries behind it, oldest first, and whether the unit is whole: each call
--- has a result, or results are still to come, because nothing but tool messages follows.
+-- has a result, or results are still to come, because nothing but tool messages follows. Then the calls without a result
+-- and those whose further results would be of this unit, as sets; the latter is empty once the unit is over.
 local function results_of(log, caller, calls)
   local open, mine, results, seen, from, closed = {}, {}, {}, 0, '(' .. caller[1], false
   for id in pairs(calls) do open[id], mine[id] = true, true end
@@ -41,7 +42,7 @@ local function results_of(log, caller, calls)
     local page = redis.call('XRANGE', log, from, '+', 'COUNT', 16)
     for _, entry in ipairs(page) do
       if entry[2][2] ~= 'tool' then
-        if not next(open) then return results, true end -- what follows belongs to another turn
+        if not next(open) then return results, true, open, {} end -- what follows belongs to another turn
         closed = true
       end
       local others, answers = links(entry)
@@ -56,12 +57,12 @@ local function results_of(log, caller, calls)
     if #page < 16 or not next(mine) then break end
     from = '(' .. page[#page][1]
   end
-  return results, not (closed and next(open))
+  return results, not (closed and next(open)), open, mine
 end
 
--- Returns the caller of a result among the entries before it, and its calls; nil where there is none.
-local function caller_of(log, result, answers)
-  local seen, to = 0, '(' .. result[1]
+-- Returns who made the call `answers` among the entries down from `to`, and all its calls; nil where there is none.
+local function caller_of(log, to, answers)
+  local seen = 0
   while seen < UNIT_REACH do
     local page = redis.call('XREVRANGE', log, to, '-', 'COUNT', 16)
     for _, entry in ipairs(page) do
@@ -80,7 +81,7 @@ local function unit_of(log, entry)
   local calls, answers = links(entry)
   local caller = entry
   if answers then
-    caller, calls = caller_of(log, entry, answers)
+    caller, calls = caller_of(log, '(' .. entry[1], answers)
     if not caller then return { entry }, false end
   end
   if not calls then return nil end
