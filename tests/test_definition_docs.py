@@ -116,7 +116,7 @@ WRONG: list[Any] = [
     {"id": "a", "description": 5},
     {"id": "a", "mode": "rw"},
     {"id": "a", "flush": 5},
-    {"id": "a", "flush": {"strategy": "lru"}},
+    {"id": "a", "flush": {"strategy": "dream"}},
     {"id": "a", "flush": {"threshold": 1.1}},
     {"id": "a", "priority_blocks": [{"roles": ["user"]}]},
     {"id": "a", "priority_blocks": [{"name": "a", "roles": ["boss"]}]},

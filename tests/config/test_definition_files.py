@@ -207,7 +207,7 @@ definitions:
     overflow: reject
     priority_blocks: [{name: b, priority: critical, roles: [tool], keywords: [log]}]
     token_allocation: {system: 0.5, b: 0.25}
-    flush: {strategy: fifo, threshold: 0.7, target: 0.4, summary_tokens: 77, tool_result_tokens: 33}
+    flush: {strategy: fifo, threshold: 0.7, target: 0.4, summary_tokens: 77, tool_result_tokens: 33, undo_ttl: 5m}
     privacy:
       redact: [card]
       patterns: [{name: p, regex: "P[0-9]", replacement: "-"}]
