@@ -12,6 +12,7 @@ import redis.asyncio
 from redis.exceptions import ResponseError
 
 from sidecar.dev.servers import SidecarProcess, TemporalServer
+from sidecar.memory.plan import STRATEGIES
 from tests.e2e.agents import Entry, as_map, meta, patient, run, stored
 from tests.support.children import StartSidecar, StartWorker
 from tests.support.waiting import eventually
@@ -152,6 +153,22 @@ async def test_a_dry_run_tells_what_the_flush_then_does(
 ) -> None:
     """DRYRUN changes nothing, and tells what the same order without it then does; each option has its effect."""
     await assert_told_and_done(ways, redis_client, line, summarised=summarised)
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+async def test_every_strategy_by_its_name(ways: Ways, redis_client: redis.asyncio.Redis, strategy: str) -> None:
+    """Each strategy can be asked for, whatever the definition's: DRYRUN tells what it then does."""
+    async with patient(ways[0]) as client:
+        await fill(client)
+        order = ("FORCE", "STRATEGY", strategy)
+        planned = await flush(client, *order, "DRYRUN")
+        done = await flush(client, *order, *WAIT)
+    assert (planned.pop("status"), done["status"]) == ("would-flush", "done")
+    assert planned["strategy"] == strategy
+    assert {name: done[name] for name in planned} == planned
+    left = await talk(redis_client)
+    assert len(left) == done["messages"] == MESSAGES - done["removed"] < MESSAGES
+    assert done["tokens"] + done["summary-tokens"] <= 1_000
 
 
 async def test_what_is_not_due(ways: Ways, redis_client: redis.asyncio.Redis) -> None:

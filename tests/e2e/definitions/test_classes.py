@@ -16,6 +16,12 @@ definitions:
     type: buffer
     max_messages: 3
     priority_blocks: [{name: facts, priority: normal, keywords: [remember]}]
+  - id: ranking
+    max_messages: 10
+    flush: {strategy: priority}
+    priority_blocks:
+      - {name: chatter, priority: low, keywords: [weather]}
+      - {name: facts, priority: high, keywords: [order]}
   - id: of-users
     type: buffer
     max_messages: 3
@@ -49,6 +55,14 @@ async def test_priority(talk: Talk) -> None:
     assert await talk.texts("critical:priority") == ["remember: no nuts", "b", "c"]
     assert await talk.texts("ordinary:priority") == ["a", "b", "c"]
     assert await talk.texts("critical:priority", "TOKENS", "14") == ["remember: no nuts", "c"]
+
+
+@shows("priority_blocks.priority")
+async def test_priority_of_a_flush(talk: Talk) -> None:
+    """With the strategy `priority`, `low` messages go first, then those between, and `high` ones last."""
+    await talk.say("ranking:priority", "order 1", "b", "weather 3", "d", "weather 5", *"fghi")
+    await talk.flush("ranking:priority")
+    assert await talk.texts("ranking:priority") == ["order 1", "f", "g", "h", "i"]
 
 
 @shows("priority_blocks.roles")
