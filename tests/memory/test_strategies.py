@@ -113,3 +113,22 @@ def test_what_tool_trim_does_not_shorten() -> None:
     facts[3] = replace(facts[3], tokens=64)
     plan = make_plan("tool_trim", facts, limits(0))
     assert [each.id for each in plan.shortened] == ["5-0"]
+
+
+def test_the_example_of_the_documentation() -> None:
+    """docs/strategies.md says what each strategy takes of its example."""
+    facts = history("user", "assistant calls a", "tool answers a", "assistant", "user", "user")
+    facts[0] = replace(facts[0], kind="facts")
+    facts[2] = replace(facts[2], tokens=200, text_bytes=700)
+    facts[3] = replace(facts[3], read_ms=7)
+    facts[4] = replace(facts[4], kind="chatter")
+    wanted = Limits(240, None, 120, 0, 64, {"facts": "high", "chatter": "low"})
+    taken = {strategy: gone(strategy, facts, wanted) for strategy in STRATEGIES}
+    assert taken == {
+        "fifo": "1",
+        "hybrid_summary": "1 2 3",
+        "lru": "1",
+        "token_aware_lru": "2 3",
+        "priority": "5",
+        "tool_trim": "",
+    }

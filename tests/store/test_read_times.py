@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from sidecar.errors import RedisRefused
 from sidecar.memory.definition import Definition, FlushPolicy
 from sidecar.memory.requests import ReadRequest
 from tests.flush.memories import talk
@@ -91,6 +92,24 @@ async def test_who_does_not_ask_does_not_pay(live: LiveStore, redis_client: Redi
     await live.append(where, *talk(3))
     await live.read(where, touch=True)
     assert not await redis_client.exists(where.keys.seen)
+
+
+@pytest.mark.parametrize("definition", [RECALLED, Definition(id="lives", ttl_ms=3_600_000)], ids=lambda each: each.id)
+async def test_a_user_who_may_only_read(
+    live: LiveStore, redis_client: Redis, redis_url: str, definition: Definition
+) -> None:
+    """To note a read takes the right to write, as to extend a life does; a look with PEEK takes none."""
+    where = memory(definition)
+    await live.append(where, *talk(3))
+    rights = ("on", ">secret", "~mem:*", "+@read", "+@scripting", "+@connection", "+time", "+@pubsub", "allchannels")
+    await redis_client.execute_command("ACL", "SETUSER", "reader", *rights)  # type: ignore[no-untyped-call]
+    try:
+        async with LiveStore(redis_url, user=("reader", "secret")) as reader:
+            assert len((await reader.read(where, touch=False)).messages) == 3
+            with pytest.raises(RedisRefused, match="NOPERM"):
+                await reader.read(where, touch=True)
+    finally:
+        await redis_client.execute_command("ACL", "DELUSER", "reader")  # type: ignore[no-untyped-call]
 
 
 async def test_times_end_with_the_memory(live: LiveStore, redis_client: Redis) -> None:
