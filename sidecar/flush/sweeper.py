@@ -93,6 +93,8 @@ class Sweeper:
         self._away = False
         age_ms = 0.0 if view.oldest_ms is None else max(0.0, view.now_ms - view.oldest_ms)
         self._metrics.outbox(view.depth, age_ms / 1000)
+        for key in view.spoilt:
+            self._complain(key, f"the key '{key}' is no outbox but of another type; delete it, nothing in it is ours")
         for shard, page in enumerate(view.pages):
             strangers: dict[str, str] = {}  # by name of the memory: its definition
             for mark in page:

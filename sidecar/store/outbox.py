@@ -14,6 +14,7 @@ from math import inf
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from sidecar.memory.keys import SHARDS, KeySpace, MemoryKeys
 from sidecar.store import scripts
@@ -40,12 +41,14 @@ class OutboxView:
         depth: marks in all shards.
         oldest_ms: when the oldest of them was set; None if there is none.
         pages: for each shard the marks that were asked for, oldest first.
+        spoilt: the outboxes that somebody put something else in the place of; nothing in them can be read.
     """
 
     now_ms: int
     depth: int
     oldest_ms: float | None
     pages: list[list[Mark]]
+    spoilt: tuple[str, ...] = ()
 
 
 class Outbox:
@@ -65,7 +68,8 @@ class Outbox:
         """Read a page of every shard.
 
         `STEP` shards at a time: one round trip each, and a second one where marks were found. All 256 in one
-        pipeline take redis-py 23 ms, in which the event loop would serve no client.
+        pipeline take redis-py 23 ms, in which the event loop would serve no client. A key of another type than an
+        outbox has hides the marks of its own shard only.
 
         Args:
             offsets: for each shard, how many of its oldest marks to pass over.
@@ -78,9 +82,11 @@ class Outbox:
             seconds, micros = await self._redis.time()
             depth, oldest = 0, inf
             pages: list[list[Mark]] = [[] for _ in self._keys]
+            spoilt: list[str] = []
             for start in range(0, SHARDS, STEP):
                 depths = await self._depths(start)
-                depth += sum(depths)
+                depth += sum(marks or 0 for marks in depths)
+                spoilt += [self._keys[start + at] for at, marks in enumerate(depths) if marks is None]
                 waiting = [start + at for at, marks in enumerate(depths) if marks]
                 if waiting:
                     for shard, (first, page) in zip(waiting, await self._pages(waiting, offsets, count), strict=True):
@@ -91,14 +97,16 @@ class Outbox:
             depth=depth,
             oldest_ms=None if oldest == inf else oldest,
             pages=pages,
+            spoilt=tuple(spoilt),
         )
 
-    async def _depths(self, start: int) -> list[int]:
+    async def _depths(self, start: int) -> list[int | None]:
+        """Return the marks of each of `STEP` shards; None for a key of another type."""
         # No transactions here: the shards lie on different nodes of a cluster, and nothing must be atomic.
         async with self._redis.pipeline(transaction=False) as pipe:
             for key in self._keys[start : start + STEP]:
                 pipe.zcard(key)
-            return await pipe.execute()
+            return [_depth(reply) for reply in await pipe.execute(raise_on_error=False)]
 
     async def _pages(self, shards: Sequence[int], offsets: Sequence[int], count: int) -> list[tuple[float, list[Mark]]]:
         """Return for each of the shards when its oldest mark was set, and the page."""
@@ -153,3 +161,11 @@ class Outbox:
                 reply: Any = await self._redis.eval(source, len(keys_of), *keys_of, *(keys.name for keys in memories))
             gone.update(name.decode() for name in reply)
         return frozenset(gone)
+
+
+def _depth(reply: Any) -> int | None:
+    if isinstance(reply, ResponseError) and str(reply).startswith("WRONGTYPE"):
+        return None
+    if isinstance(reply, Exception):
+        raise reply
+    return int(reply)

@@ -181,6 +181,21 @@ async def test_a_redis_that_refuses_to_purge_stops_no_sweep(
     assert await redis_client.zcard(SPACE.keys("gone", "a").due) == 1
 
 
+async def test_a_spoilt_outbox_stops_no_sweep(
+    redis_client: Redis, told: Told, metrics: Metrics, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A key of another type in an outbox's place is told of once; the marks of all other shards are handed over."""
+    other = next(f"j{n}" for n in range(9) if SPACE.keys("chat", f"j{n}").due != SPACE.keys("chat", "i").due)
+    await redis_client.set(SPACE.keys("chat", "i").due, "not ours")
+    await mark(redis_client, other)
+    sweeper = sweeper_of(redis_client, told.notify, metrics)
+    await sweeper.sweep()
+    await sweeper.sweep()
+    assert told.memories == [("chat", other)] * 2
+    assert metrics.outbox_depth == 1
+    assert capsys.readouterr().out.count("is no outbox but of another type") == 1
+
+
 async def test_definitions_are_looked_up_at_each_sweep(redis_client: Redis, told: Told, metrics: Metrics) -> None:
     """A definition that comes with a reload is served from the next sweep on."""
     memory = LiveMemory(redis_client, replace(CHAT, id="new"))

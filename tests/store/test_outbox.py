@@ -8,7 +8,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from sidecar.dev.ports import free_port
-from sidecar.errors import Unavailable
+from sidecar.errors import RedisRefused, Unavailable
 from sidecar.memory.keys import SHARDS, KeySpace
 from sidecar.store.outbox import Mark, Outbox
 from tests.flush.memories import SPACE, LiveMemory, talk
@@ -112,3 +112,25 @@ async def test_a_redis_that_is_away_is_unavailable() -> None:
             await outbox.is_marked("chat", "i")
         with pytest.raises(Unavailable):
             await outbox.purge([SPACE.keys("chat", "i").name])
+
+
+async def test_a_key_of_another_type_hides_its_own_shard_only(redis_client: Redis) -> None:
+    """Where somebody put a string in an outbox's place, that key is named and all other shards are read."""
+    names = {await _mark(redis_client, SPACE, f"i{number}", 1) for number in range(500)}
+    spoilt = SPACE.keys("chat", "i7").due
+    hidden = {mark.decode() for mark in await redis_client.zrange(spoilt, 0, -1)}
+    await redis_client.set(spoilt, "not ours")
+    view = await Outbox(redis_client, SPACE).look(FROM_THE_START, 100)
+    assert view.spoilt == (spoilt,)
+    assert {mark.name for page in view.pages for mark in page} == names - hidden
+    assert view.depth == len(names - hidden)
+
+
+async def test_other_refusals_are_told(redis_client: Redis) -> None:
+    """A user who may not read outboxes is told so; that is no empty outbox."""
+    await redis_client.acl_setuser("blind", enabled=True, nopass=True, commands=["+time", "+ping"], keys=["*"])
+    address = redis_client.connection_pool.connection_kwargs
+    async with Redis(host=address["host"], port=address["port"], username="blind", password="x") as blind:
+        with pytest.raises(RedisRefused, match="NOPERM"):
+            await Outbox(blind, SPACE).look(FROM_THE_START, 16)
+    await redis_client.acl_deluser("blind")
