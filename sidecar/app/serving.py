@@ -92,7 +92,13 @@ class _Sidecar:
         self._steps = make_flush_steps(settings, self._catalogue, self._client, self._metrics)
         self._engine = self._flush_engine(space)
         outbox = Outbox(self._client, space)
-        self._dispatcher = Dispatcher(engine=self._engine, is_due=outbox.is_marked, metrics=self._metrics)
+        self._dispatcher = Dispatcher(
+            engine=self._engine,
+            is_due=outbox.is_marked,
+            metrics=self._metrics,
+            starts_per_s=settings.flush_starts_per_s,
+            burst=settings.flush_start_burst,
+        )
         self._sweeper = Sweeper(
             outbox=outbox,
             notify=self._dispatcher.notify,

@@ -128,6 +128,12 @@ class Settings(BaseSettings):
         default=5.0, gt=0, le=600, description="Longest time a MEM command may wait for Redis."
     )
     sweep_interval_s: float = Field(default=10.0, ge=0.1, le=3600, description="How often due marks are looked for.")
+    flush_starts_per_s: float = Field(
+        default=200.0, ge=0.1, le=100_000, description="Most flushes that one sidecar starts in a second."
+    )
+    flush_start_burst: int = Field(
+        default=400, ge=1, le=100_000, description="Flushes that it starts at once after a quiet time."
+    )
     shutdown_timeout_s: float = Field(
         default=10.0, ge=0, le=600, description="How long running commands may take to end."
     )

@@ -17,6 +17,7 @@ import structlog
 
 from sidecar.errors import EngineUnavailable, MemsidecarError, UnknownMemory, UpstreamError
 from sidecar.flush.breaker import Breaker
+from sidecar.flush.bucket import Bucket
 from sidecar.memory.ports import FlushEngine, FlushHandle, FlushOrder
 from sidecar.metrics import Metrics
 
@@ -25,6 +26,12 @@ CONCURRENCY = 16
 
 BACKLOG = 1_024
 """Memories that wait for their start, about 300 bytes each and a second of work."""
+
+STARTS_PER_S = 200.0
+BURST = 400
+"""Starts per second in the long run, and at once after a quiet time. Each is a run of four steps for Temporal and its
+workers: after an outage, when the marks of hours are found together, all sidecars at once would drown both. 200 are
+more memories than one sidecar's appends fill in a second, and what waits here is in the outbox."""
 
 REST_S = 5.0
 """Least time between two starts for one memory. Its mark stays while its flush runs, and would start it
@@ -63,6 +70,7 @@ class Dispatcher:
         metrics: counts the triggers, and tells whether the engine answers.
         concurrency: starts at once.
         backlog: most memories that wait for their start.
+        starts_per_s, burst: starts per second in the long run, and at once after a quiet time.
         rest_s: least seconds between two starts for one memory.
         first_pause_s, longest_pause_s: between two tries while the engine is away.
     """
@@ -75,6 +83,8 @@ class Dispatcher:
         metrics: Metrics,
         concurrency: int = CONCURRENCY,
         backlog: int = BACKLOG,
+        starts_per_s: float = STARTS_PER_S,
+        burst: int = BURST,
         rest_s: float = REST_S,
         first_pause_s: float = FIRST_PAUSE_S,
         longest_pause_s: float = LONGEST_PAUSE_S,
@@ -84,6 +94,7 @@ class Dispatcher:
         self._metrics = metrics
         self._concurrency = concurrency
         self._rest_s = rest_s
+        self._bucket = Bucket(per_s=starts_per_s, burst=burst)
         self._breaker = Breaker(first_pause_s=first_pause_s, longest_pause_s=longest_pause_s)
         self._states: dict[Memory, _State] = {}
         self._queue: asyncio.Queue[Memory] = asyncio.Queue(backlog)
@@ -126,6 +137,7 @@ class Dispatcher:
     async def _serve(self) -> None:
         while True:
             memory = await self._queue.get()
+            await self._bucket.wait()
             if await self._start(memory):
                 self._rest(memory)
             else:

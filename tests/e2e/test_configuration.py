@@ -128,6 +128,32 @@ async def test_half_requests_of_all_clients(redis_url: str, sidecar_process: Sta
     assert any("client.held_limit" in line for line in sidecar.tail())
 
 
+async def test_starts_of_flushes(redis_url: str, sidecar_process: StartSidecar, tmp_path: Path) -> None:
+    """Flushes start in a burst, and then at the rate that the settings allow."""
+    definitions = definitions_file(
+        tmp_path,
+        id="chat",
+        max_tokens=None,
+        max_messages=10,
+        flush={"strategy": "fifo", "threshold": 0.5, "target": 0.2},
+    )
+    settings = {"MEMSIDECAR_FLUSH_STARTS_PER_S": "2", "MEMSIDECAR_FLUSH_START_BURST": "1"}
+    sidecar = sidecar_process(redis_url=redis_url, definitions=definitions, settings=settings)
+    loop = asyncio.get_running_loop()
+    async with redis.asyncio.Redis.from_url(sidecar.url) as client:
+        began = loop.time()
+        for number in range(4):
+            for _ in range(8):
+                await run(client, "MEMAPPEND", f"chat:{number}", "user", "hello")
+
+    async def started() -> bool:
+        line = 'memsidecar_flush_triggers_total{outcome="started"} 4.0'
+        return line in await asyncio.to_thread(fetch, sidecar.metrics_url)
+
+    await eventually(started, why="not all flushes were started")
+    assert loop.time() - began >= 3 / 2
+
+
 def fetch(url: str) -> str:
     with urllib.request.urlopen(url, timeout=10) as page:
         return str(page.read(), "utf-8")

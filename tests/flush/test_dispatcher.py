@@ -98,6 +98,8 @@ async def running(
     backlog: int = 1_024,
     rest_s: float = 60.0,
     pause_s: float = 0.001,
+    starts_per_s: float = 1_000_000.0,
+    burst: int = 1_000,
 ) -> AsyncIterator[Dispatcher]:
     """Run a dispatcher, and stop it cleanly."""
     dispatcher = Dispatcher(
@@ -109,6 +111,8 @@ async def running(
         rest_s=rest_s,
         first_pause_s=pause_s,
         longest_pause_s=pause_s,
+        starts_per_s=starts_per_s,
+        burst=burst,
     )
     task = asyncio.create_task(dispatcher.run())
     try:
@@ -325,3 +329,17 @@ async def test_stopping_in_the_middle_is_clean(engine: Engine, marks: Marks, met
         await eventually(lambda: engine.at_once == 16)
     assert engine.at_once == 0
     assert asyncio.all_tasks() == before
+
+
+async def test_starts_come_at_the_rate(engine: Engine, marks: Marks, metrics: Metrics) -> None:
+    """A burst of starts goes at once, the others at the rate; what does not fit into the backlog is dropped."""
+    began = asyncio.get_running_loop().time()
+    async with running(engine, marks, metrics, backlog=30, starts_per_s=50, burst=10) as dispatcher:
+        for number in range(40):
+            dispatcher.notify("chat", str(number))
+        await eventually(lambda: len(engine.orders) == 10)
+        assert asyncio.get_running_loop().time() - began < 10 / 50
+        await eventually(lambda: triggers(metrics, "started") == 30)
+        assert asyncio.get_running_loop().time() - began >= 20 / 50
+        assert triggers(metrics, "dropped") == 10
+    assert engine.orders == [str(number) for number in range(30)]

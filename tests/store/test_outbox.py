@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -118,7 +120,8 @@ async def test_a_key_of_another_type_hides_its_own_shard_only(redis_client: Redi
     """Where somebody put a string in an outbox's place, that key is named and all other shards are read."""
     names = {await _mark(redis_client, SPACE, f"i{number}", 1) for number in range(500)}
     spoilt = SPACE.keys("chat", "i7").due
-    hidden = {mark.decode() for mark in await redis_client.zrange(spoilt, 0, -1)}
+    members: Any = await redis_client.zrange(spoilt, 0, -1)
+    hidden = {member.decode() for member in members}
     await redis_client.set(spoilt, "not ours")
     view = await Outbox(redis_client, SPACE).look(FROM_THE_START, 100)
     assert view.spoilt == (spoilt,)
