@@ -26,6 +26,10 @@
     ├── EngineUnavailable           the flush engine (Temporal) cannot be reached; the outbox keeps the mark
     ├── FlushRefused                a commit that came too late or twice (never an error to the user)
     ├── FlushLocked                 a commit that somebody's lease on the memory keeps out for now
+    ├── SummaryProblem              there is no summary, and the memory is as it was
+    │   ├── SummariserUnavailable   it may answer later
+    │   ├── SummariserRefused       it will not answer this, however often it is asked
+    │   └── SummaryRejected         it answered, and that is no summary
     ├── ConfigurationError          start-up: every problem of the configuration at once
     └── …                           of token counting, see `sidecar.tokens.problems`
 
@@ -282,7 +286,8 @@ class FlushRefused(MemsidecarError):
 
     `reason` is `stale-epoch` (the content was replaced), `stale-fence` (a later flush began, or messages were deleted),
     `lost-plan` (the staged plan has expired), `stale-plan` (a message of it was pinned, or somebody edited the stream
-    itself) or `undo-busy` (somebody else undoes a flush of it). Nothing was changed.
+    itself), `no-summary` (none could be made, and the definition's fallback is `keep`) or `undo-busy` (somebody else
+    undoes a flush of it). Nothing was changed.
     """
 
     def __init__(self, reason: str) -> None:
@@ -296,6 +301,50 @@ class FlushLocked(MemsidecarError):
     def __init__(self, left_ms: int) -> None:
         super().__init__(f"somebody holds the lock of the memory for {left_ms} ms more; the flush is tried again")
         self.left_ms = left_ms
+
+
+class SummaryProblem(MemsidecarError):
+    """There is no summary. The text never holds what was to be summarised, nor an answer, nor a key.
+
+    `reason` is one of few words, for metrics.
+    """
+
+    reason: str = "unavailable"
+
+
+class SummariserUnavailable(SummaryProblem):
+    """The summariser did not answer, or had too much to do: the same request may succeed later.
+
+    Args:
+        retry_after_s: seconds after which it asked to be asked again; None: it did not say.
+        why: what happened, in our words.
+    """
+
+    def __init__(self, retry_after_s: float | None = None, why: str = "it did not answer") -> None:
+        when = "" if retry_after_s is None else f"; it asks for {retry_after_s:g} s of patience"
+        super().__init__(f"the summariser is unavailable: {why}{when}")
+        self.retry_after_s = retry_after_s
+
+
+class SummariserRefused(SummaryProblem):
+    """The summariser will not take the request: a key, a name of a model, a parameter. Asking again is of no use."""
+
+    reason = "refused"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the summariser refused: {why}; check its options in the definitions")
+
+
+class SummaryRejected(SummaryProblem):
+    """What the summariser returned is no summary.
+
+    `reason` is `empty`, `truncated`, `refusal` (it says that it cannot), `error` (an error page or object in place of
+    a text) or `over-budget`.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the summary was rejected: {reason}; nothing is removed for it")
+        self.reason = reason
 
 
 class ConfigurationError(MemsidecarError):

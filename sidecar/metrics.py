@@ -82,6 +82,9 @@ class Metrics:
         self._messages_freed = 0
         self._tokens_freed = 0
         self._summary_tokens = 0
+        self._summary_failures: Counter[str] = Counter()
+        self._fallbacks: Counter[str] = Counter()
+        self._model_tokens: Counter[str] = Counter()
         self._outbox_depth = 0
         self._outbox_age_seconds = 0.0
 
@@ -126,6 +129,19 @@ class Metrics:
         self._tokens_freed += freed_tokens
         self._summary_tokens += summary_tokens
         self._run_seconds.observe(seconds)
+
+    def summary_failed(self, reason: str) -> None:
+        """Count a try that brought no summary. `reason` is that of an `errors.SummaryProblem`."""
+        self._summary_failures[reason] += 1
+
+    def fell_back(self, fallback: str) -> None:
+        """Count a flush without the summary of its summariser: `extractive`, `drop` or `keep`."""
+        self._fallbacks[fallback] += 1
+
+    def model_tokens(self, tokens_in: int, tokens_out: int) -> None:
+        """Count what one call of a language model took and gave, by its own account."""
+        self._model_tokens["in"] += tokens_in
+        self._model_tokens["out"] += tokens_out
 
     def outbox(self, depth: int, oldest_age_seconds: float) -> None:
         """Report what the sweeper saw: memories waiting for a flush, and for how long the oldest one has."""
@@ -238,6 +254,16 @@ class MetricsCollector(Collector):
         yield _counter("memsidecar_flush_messages_freed", "Messages removed by flushes.", now._messages_freed)
         yield _counter("memsidecar_flush_tokens_freed", "Tokens removed by flushes.", now._tokens_freed)
         yield _counter("memsidecar_flush_summary_tokens", "Tokens of summaries written.", now._summary_tokens)
+        yield _counter_by("memsidecar_summary_failures", "Tries without a summary.", "reason", now._summary_failures)
+        yield _counter_by(
+            "memsidecar_flush_fallbacks", "Flushes that went on without their summariser.", "fallback", now._fallbacks
+        )
+        yield _counter_by(
+            "memsidecar_summary_model_tokens",
+            "Tokens that language models report for summaries.",
+            "direction",
+            now._model_tokens,
+        )
         yield GaugeMetricFamily("memsidecar_outbox_depth", "Memories waiting for a flush.", value=now.outbox_depth)
         yield GaugeMetricFamily(
             "memsidecar_outbox_oldest_age_seconds", "Age of the oldest due mark.", value=now.outbox_age_seconds
@@ -250,3 +276,10 @@ class MetricsCollector(Collector):
 
 def _counter(name: str, text: str, value: float) -> CounterMetricFamily:
     return CounterMetricFamily(name, text, value=value)
+
+
+def _counter_by(name: str, text: str, label: str, values: Counter[str]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, text, labels=[label])
+    for value, count in values.copy().items():
+        family.add_metric([value], count)
+    return family

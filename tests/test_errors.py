@@ -30,6 +30,10 @@ from sidecar.errors import (
     ReplyableError,
     SourceMoved,
     StaleLock,
+    SummariserRefused,
+    SummariserUnavailable,
+    SummaryProblem,
+    SummaryRejected,
     SyntaxProblem,
     TemplateProblem,
     TooManyIdentities,
@@ -140,6 +144,16 @@ TEXTS: list[tuple[MemsidecarError, str]] = [
     (EngineUnavailable("Temporal is away"), "Temporal is away"),
     (FlushRefused("stale-epoch"), "the flush was refused: stale-epoch; the memory is unchanged"),
     (FlushLocked(70), "somebody holds the lock of the memory for 70 ms more; the flush is tried again"),
+    (SummariserUnavailable(), "the summariser is unavailable: it did not answer"),
+    (
+        SummariserUnavailable(2.5, "it has too many requests"),
+        "the summariser is unavailable: it has too many requests; it asks for 2.5 s of patience",
+    ),
+    (
+        SummariserRefused("HTTP 401"),
+        "the summariser refused: HTTP 401; check its options in the definitions",
+    ),
+    (SummaryRejected("empty"), "the summary was rejected: empty; nothing is removed for it"),
     (ConfigurationError(["--listen: wrong", "file: wrong too"]), "--listen: wrong\nfile: wrong too"),
 ]
 
@@ -161,7 +175,7 @@ def test_texts(problem: MemsidecarError, text: str) -> None:
 
 def test_every_error_is_in_the_tables() -> None:
     """There is no exception whose text is not pinned here, but for those that only group others."""
-    groups = {MemsidecarError, ReplyableError, CommandError, UpstreamError}
+    groups = {MemsidecarError, ReplyableError, CommandError, UpstreamError, SummaryProblem}
     defined = {kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)}
     assert defined - groups == {type(problem) for problem, *_ in [*REPLIES, *TEXTS]}
     assert all(issubclass(kind, MemsidecarError) for kind in defined)
@@ -203,4 +217,7 @@ def test_facts() -> None:
     assert FlushRefused("lost-plan").reason == "lost-plan"
     assert RedisRefused("OOM x").line == "OOM x"
     assert (Locked(5, 6).left_ms, FlushLocked(7).left_ms) == (5, 7)
+    assert (SummariserUnavailable().retry_after_s, SummariserUnavailable(3.0).retry_after_s) == (None, 3.0)
+    reasons = [each.reason for each in (SummariserUnavailable(), SummariserRefused("x"), SummaryRejected("empty"))]
+    assert reasons == ["unavailable", "refused", "empty"]
     assert ConfigurationError(["a", "b"]).problems == ["a", "b"]

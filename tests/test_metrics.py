@@ -71,6 +71,11 @@ def used() -> Metrics:
     metrics.run("fifo", "done", 10, 100, 0, 0.02)
     metrics.run("hybrid_summary", "done", 20, 200, 50, 0.2)
     metrics.run("hybrid_summary", "failed", 0, 0, 0, 400.0)
+    metrics.summary_failed("truncated")
+    metrics.summary_failed("truncated")
+    metrics.fell_back("drop")
+    metrics.model_tokens(1_000, 40)
+    metrics.model_tokens(500, 2)
     metrics.outbox(11, 12.5)
     return metrics
 
@@ -109,6 +114,10 @@ VALUES: list[tuple[str, dict[str, str], float]] = [
     ("flush_messages_freed_total", {}, 30),
     ("flush_tokens_freed_total", {}, 300),
     ("flush_summary_tokens_total", {}, 50),
+    ("summary_failures_total", {"reason": "truncated"}, 2),
+    ("flush_fallbacks_total", {"fallback": "drop"}, 1),
+    ("summary_model_tokens_total", {"direction": "in"}, 1_500),
+    ("summary_model_tokens_total", {"direction": "out"}, 42),
     ("outbox_depth", {}, 11),
     ("outbox_oldest_age_seconds", {}, 12.5),
     ("messages_left_out_total", {}, 18),
@@ -142,7 +151,10 @@ def test_every_family_is_looked_at() -> None:
 def test_the_labels_are_bounded() -> None:
     """Labels are commands, outcomes, strategies, kinds of redactions and the like; nothing that a client makes up."""
     labels = {name for _, pairs in samples(used()) for name, _ in pairs}
-    assert labels == {"command", "outcome", "direction", "strategy", "status", "le", "version", "kind"}
+    assert labels == {"command", "outcome", "direction", "strategy", "status", "le", "version", "kind"} | {
+        "reason",
+        "fallback",
+    }
 
 
 def test_before_anything_has_happened() -> None:

@@ -10,7 +10,7 @@ import redis.asyncio
 from sidecar.config.settings import Settings
 from sidecar.errors import ConfigurationError
 from sidecar.flush.steps import FlushSteps
-from sidecar.flush.summarisers import ExtractiveSummariser
+from sidecar.flush.summarisers.extractive import ExtractiveSummariser
 from sidecar.flush.undo import Undo
 from sidecar.memory.definition import Definition
 from sidecar.memory.keys import KeySpace

@@ -18,17 +18,19 @@ from dataclasses import replace
 
 import structlog
 
-from sidecar.errors import FlushLocked, FlushRefused, UnknownMemory
+from sidecar.errors import FlushLocked, FlushRefused, SummaryRejected, UnknownMemory
 from sidecar.flush import staging
 from sidecar.flush.facts import NEVER_READ, gone, to_facts
 from sidecar.flush.removal import Removal
+from sidecar.flush.summarisers.extractive import ExtractiveSummariser
+from sidecar.flush.summing import Summing
 from sidecar.flush.ticket import Begun, PlanFacts, Ticket
-from sidecar.memory.definition import STRATEGIES_BY_READS, Definition
+from sidecar.memory.definition import EXTRACTIVE, STRATEGIES_BY_READS, Definition
 from sidecar.memory.message import MessageFacts, StoredMessage, count_summary
 from sidecar.memory.plan import SMALLEST_SUMMARY_TOKENS, Limits, forced, make_plan
-from sidecar.memory.ports import FlushOrder, FlushOutcome, Summariser, TextCounter
+from sidecar.memory.ports import FlushOrder, FlushOutcome, Partial, Summariser, TextCounter
 from sidecar.metrics import Metrics
-from sidecar.store.flush_store import Deed, FlushStore, Record
+from sidecar.store.flush_store import Deed, FlushStore, Record, Work
 from sidecar.store.flush_store import Limits as Thresholds
 from sidecar.store.lease import LEASE_MS, Lease
 
@@ -48,7 +50,8 @@ class FlushSteps:
         store: where the memories are.
         definitions: by id.
         counter: gives the counter of an encoding.
-        summariser: makes the summaries.
+        summariser: makes the summaries of definitions that name no other: the built-in one, `extractive`.
+        summarisers: the others, by name; a mapping that a reload may change.
         lease_ms: how long a run counts as alive without `renew`.
         metrics: counts the flushes that end; None counts nothing.
     """
@@ -60,6 +63,7 @@ class FlushSteps:
         definitions: Mapping[str, Definition],
         counter: Callable[[str], TextCounter],
         summariser: Summariser,
+        summarisers: Mapping[str, Summariser] | None = None,
         lease_ms: int = LEASE_MS,
         metrics: Metrics | None = None,
     ) -> None:
@@ -68,7 +72,9 @@ class FlushSteps:
         self._removal = Removal(store.copies)
         self._definitions = definitions
         self._counter = counter
-        self._summariser = summariser
+        self._summing = Summing(summariser, {} if summarisers is None else summarisers, metrics)
+        # What does without models and options, whatever the usual one is.
+        self._last_resort = Summing(ExtractiveSummariser(), {}, None)
         self._metrics = metrics
 
     async def begin(
@@ -157,36 +163,86 @@ class FlushSteps:
         """Make the summary of what the plan removes, and stage it. Returns its tokens as a message.
 
         Holds the texts of all messages that go, because a summary weighs them against each other: the removed
-        share of the memory in bytes. Repeated after it has succeeded, it does nothing.
+        share of the memory in bytes. Repeated after it has succeeded, it does nothing; after it has not, a summariser
+        that works in parts goes on from the last one.
 
         Args:
             ticket: of a flush whose plan says `summarise`.
-            progress: is called after every page read and after the summary: a sign of life.
+            progress: is called after every page read, every part of a summary, and the summary: a sign of life.
 
         Raises:
             FlushRefused: the memory has moved on, or the plan has expired.
-            ValueError: the summariser returned more than its budget.
+            SummaryProblem: there is no summary. Try again where its kind says so; after that, `fall_back`.
         """
-        work = await self._store.work(ticket.definition, ticket.instance, ticket.run_id)
-        if work is None:
-            raise FlushRefused("lost-plan")
+        known = self._definition(ticket.definition, ticket.instance)
+        return await self._summed(ticket, known.flush.summariser, self._summing, progress)
+
+    async def fall_back(self, ticket: Ticket, reason: str, progress: Callable[[], None]) -> int:
+        """Do what the definition says for a flush without a summary; for an engine whose last try has failed.
+
+        Returns the tokens of what is staged, as a message. Repeated, or after a summary was staged all the same, it
+        does nothing more.
+
+        Args:
+            ticket: of a flush whose plan says `summarise`.
+            reason: why there is none, without any text of the conversation; it goes to the log.
+            progress: as in `summarise`.
+
+        Raises:
+            FlushRefused: as `summarise`, and with `no-summary` where the definition would rather keep the messages.
+        """
+        fallback = self._definition(ticket.definition, ticket.instance).flush.fallback
+        staged = (await self._work(ticket)).summary_tokens
+        if staged is not None:
+            return staged
+        memory = f"{ticket.definition}:{ticket.instance}"
+        _log.warning("a flush goes on without its summariser", memory=memory, fallback=fallback, reason=reason)
+        if self._metrics is not None:
+            self._metrics.fell_back(fallback)
+        if fallback == "keep":
+            raise FlushRefused("no-summary")
+        if fallback == "extractive":
+            with suppress(SummaryRejected):  # not one word fits the budget: there is nothing better than to drop
+                return await self._summed(ticket, EXTRACTIVE, self._last_resort, progress)
+        earlier = await self._store.summary(ticket.definition, ticket.instance)
+        # An empty one would delete it at the commit.
+        return await self._stage_summary(ticket, earlier)
+
+    async def _summed(self, ticket: Ticket, name: str, summing: Summing, progress: Callable[[], None]) -> int:
+        work = await self._work(ticket)
         if work.summary_tokens is not None:
             return work.summary_tokens
         plan = staging.decode(work.plan)
         messages = await self._contents(ticket, plan, progress)
         earlier = await self._store.summary(ticket.definition, ticket.instance)
-        counter = self._counter(self._definition(ticket.definition, ticket.instance).encoding)
-        budget = max(1, plan.summary_budget - count_summary("", counter.count))
-        text = await self._summariser.summarise(earlier, messages, budget, counter.count)
+        count = self._count_of(ticket)
+
+        async def keep(partial: Partial) -> None:
+            progress()
+            code = await self._store.stage_partial(self._lease(ticket), partial)
+            if code != "staged":
+                raise FlushRefused(code)
+
+        budget = max(1, plan.summary_budget - count_summary("", count))
+        text = await summing.make(name, earlier, messages, budget=budget, count=count, partial=work.partial, keep=keep)
         progress()
-        tokens = counter.count(text)
-        if tokens > budget:
-            raise ValueError(f"the summariser returned {tokens} tokens; its budget is {budget}")
-        weight = count_summary(text, counter.count) if text else 0
+        return await self._stage_summary(ticket, text)
+
+    async def _work(self, ticket: Ticket) -> Work:
+        work = await self._store.work(ticket.definition, ticket.instance, ticket.run_id)
+        if work is None:
+            raise FlushRefused("lost-plan")
+        return work
+
+    async def _stage_summary(self, ticket: Ticket, text: str) -> int:
+        weight = count_summary(text, self._count_of(ticket)) if text else 0
         code = await self._store.stage_summary(self._lease(ticket), text, weight)
         if code != "staged":
             raise FlushRefused(code)
         return weight
+
+    def _count_of(self, ticket: Ticket) -> Callable[[str], int]:
+        return self._counter(self._definition(ticket.definition, ticket.instance).encoding).count
 
     async def commit(self, ticket: Ticket) -> FlushOutcome:
         """Carry the staged plan out, at once and completely. Repeated, it returns what it did the first time.

@@ -16,6 +16,10 @@ MemoryType = Literal["token_based", "message_count_based", "buffer"]
 Mode = Literal["read-write", "read-only"]
 Overflow = Literal["allow", "reject", "trim"]
 Priority = Literal["critical", "high", "normal", "low"]
+Fallback = Literal["extractive", "drop", "keep"]
+
+EXTRACTIVE = "extractive"
+"""Name of the summariser that there always is."""
 
 TOOL_RESULT_TOKENS = 64
 """What `tool_trim` leaves of a result unless a definition says otherwise: its beginning, a few lines."""
@@ -35,6 +39,9 @@ class FlushPolicy:
         summary_tokens: most tokens that a summary may have.
         undo_ttl_ms: how long what a flush took is kept for an undo; None: not at all.
         tool_result_tokens: most tokens that `tool_trim` leaves of the result of a tool.
+        summariser: name of what makes the summaries.
+        fallback: what happens where it makes none: the built-in summariser makes it (`extractive`), the messages go and
+            the earlier summary stays (`drop`), or nothing is removed (`keep`).
     """
 
     strategy: str = "hybrid_summary"
@@ -43,6 +50,8 @@ class FlushPolicy:
     summary_tokens: int = 1_000
     undo_ttl_ms: int | None = 3_600_000
     tool_result_tokens: int = TOOL_RESULT_TOKENS
+    summariser: str = EXTRACTIVE
+    fallback: Fallback = "extractive"
 
 
 @dataclass(frozen=True, slots=True)

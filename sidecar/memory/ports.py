@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from sidecar.memory.message import StoredMessage
 
@@ -38,7 +38,55 @@ class Summariser(Protocol):
             messages: what is to be removed, oldest first.
             budget: most tokens of the returned text.
             count: exact tokens of a text.
+
+        Raises:
+            SummaryProblem: there is no summary; the kind says whether to try again. Anything else is a bug: the flush
+                fails without a fallback, and is tried again later.
         """
+        ...
+
+
+class Partial(NamedTuple):
+    """How far a summary has come: the text so far stands for the earlier summary and the first `messages` messages."""
+
+    text: str = ""
+    messages: int = 0
+
+
+class PartialWork(Protocol):
+    """Where a summariser that works in parts lays down how far it has come."""
+
+    @property
+    def partial(self) -> Partial:
+        """What an earlier try left: go on from there. Of no messages: begin with the earlier summary."""
+        ...
+
+    async def keep(self, partial: Partial) -> None:
+        """Lay a part aside; a sign of life too.
+
+        Raises:
+            FlushRefused: the memory has moved on. Go no further.
+        """
+        ...
+
+    def spent(self, tokens_in: int, tokens_out: int) -> None:
+        """Report what one call of a language model took and gave, by its own account."""
+        ...
+
+
+@runtime_checkable
+class ResumableSummariser(Protocol):
+    """A summariser that works in parts, of which each may cost money: a new try pays only for what is left."""
+
+    async def resume(
+        self,
+        earlier: str,
+        messages: Sequence[StoredMessage],
+        budget: int,
+        count: Callable[[str], int],
+        work: PartialWork,
+    ) -> str:
+        """Return a summary as `Summariser.summarise` does, going on from `work.partial`."""
         ...
 
 

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from sidecar.memory.keys import KeySpace
 from sidecar.memory.message import StoredMessage
+from sidecar.memory.ports import Partial
 from sidecar.store.entries import to_message, to_number, to_text
 from sidecar.store.flush_copies import FlushCopies
 from sidecar.store.lease import WORK_TTL_MS, Lease, work_keys
@@ -133,10 +134,11 @@ class RawFacts(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What a run has staged: the plan as JSON, and the tokens of the summary, None if there is none yet."""
+    """What a run has staged: the plan as JSON, the tokens of the summary, None if there is none yet, and its part."""
 
     plan: bytes
     summary_tokens: int | None
+    partial: Partial = Partial()
 
 
 class Running(NamedTuple):
@@ -287,13 +289,19 @@ class FlushStore:
         reply = await self._stage(lease, "summary", summary, tokens)
         return to_text(reply[0])
 
+    async def stage_partial(self, lease: Lease, partial: Partial) -> str:
+        """Lay aside how far the summary has come. Returns the script's code."""
+        reply = await self._stage(lease, "partial", partial.text, partial.messages)
+        return to_text(reply[0])
+
     async def work(self, definition: str, instance: str, run_id: str) -> Work | None:
         """Return what the run has staged, None if there is nothing (any more)."""
         key = self._space.keys(definition, instance).work
-        run, plan, tokens = await self._client.command("HMGET", key, "run", "plan", "summary_tokens")
+        names = ("run", "plan", "summary_tokens", "partial", "partial_messages")
+        run, plan, tokens, partial, messages = await self._client.command("HMGET", key, *names)
         if to_text(run) != run_id or plan is None:
             return None
-        return Work(plan, None if tokens is None else int(tokens))
+        return Work(plan, None if tokens is None else int(tokens), Partial(to_text(partial), int(messages or 0)))
 
     async def commit(
         self,

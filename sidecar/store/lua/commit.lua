@@ -175,7 +175,7 @@ if removed + shortened > 0 then
   if undo_ttl > 0 then
     redis.call('RENAME', aside, undo)
     redis.call('RENAME', work, was)
-    redis.call('HDEL', was, 'summary', 'summary_tokens')
+    redis.call('HDEL', was, 'summary', 'summary_tokens', 'partial', 'partial_messages')
     redis.call('HSET', was, 'epoch', epoch, 'removed', removed)
     for field, at in pairs({summary_tokens = 8, summary_first = 10, summary_last = 11, summary_messages = 12, summary = 13}) do
       if state[at] then redis.call('HSET', was, field, state[at]) end

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from sidecar.flush.extractive import summarise
-from sidecar.flush.summarisers import INLINE_CHARS, INLINE_MESSAGES, ExtractiveSummariser
+from sidecar.flush.summarisers.extractive import INLINE_CHARS, INLINE_MESSAGES, ExtractiveSummariser
 from sidecar.memory.message import StoredMessage
 from sidecar.memory.ports import Summariser
 from tests.flush.conversations import PARCEL, said

@@ -1,0 +1,95 @@
+"""The summary of one flush: picks who makes it, lets it go on where an earlier try stopped, and judges the result.
+
+The counterpart is `steps`, which knows what is summed up and where it is staged. Not here: tries and pauses (the
+engines), and what happens without a summary (`steps.fall_back`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from sidecar.errors import SummariserRefused, SummaryProblem
+from sidecar.flush.summarisers.verdict import accept, something_said
+from sidecar.memory.definition import EXTRACTIVE
+from sidecar.memory.message import StoredMessage
+from sidecar.memory.ports import Partial, ResumableSummariser, Summariser
+from sidecar.metrics import Metrics
+
+Keep = Callable[[Partial], Awaitable[None]]
+"""Lays aside how far a summary has come."""
+
+
+class Summing:
+    """Makes summaries with the summarisers in force.
+
+    Args:
+        usual: the summariser of the name `extractive`.
+        others: all others, by name; looked up anew for each summary, because a reload replaces them.
+        metrics: counts what fails, and what models report; None counts nothing.
+    """
+
+    def __init__(self, usual: Summariser, others: Mapping[str, Summariser], metrics: Metrics | None) -> None:
+        self._usual = usual
+        self._others = others
+        self._metrics = metrics
+
+    async def make(
+        self,
+        name: str,
+        earlier: str,
+        messages: Sequence[StoredMessage],
+        *,
+        budget: int,
+        count: Callable[[str], int],
+        partial: Partial,
+        keep: Keep,
+    ) -> str:
+        """Return an accepted summary.
+
+        Args:
+            name: of the summariser.
+            earlier, messages, budget, count: as in `Summariser.summarise`.
+            partial: how far an earlier try came.
+            keep: is awaited after each part of a summariser that works in parts.
+
+        Raises:
+            SummaryProblem: there is none.
+        """
+        try:
+            summariser = self._pick(name)
+            if isinstance(summariser, ResumableSummariser):
+                work = _Work(partial, keep, self._metrics)
+                text = await summariser.resume(earlier, messages, budget, count, work)
+            else:
+                text = await summariser.summarise(earlier, messages, budget, count)
+            accept(text, something_said(earlier, messages), budget, count)
+        except SummaryProblem as problem:
+            if self._metrics is not None:
+                self._metrics.summary_failed(problem.reason)
+            raise
+        return text
+
+    def _pick(self, name: str) -> Summariser:
+        if name == EXTRACTIVE:
+            return self._usual
+        if name not in self._others:
+            # The loader refuses such a definition; a worker with other files may get here.
+            raise SummariserRefused(f"there is no summariser '{name}' here")
+        return self._others[name]
+
+
+class _Work:
+    """The port `PartialWork`."""
+
+    def __init__(self, partial: Partial, keep: Keep, metrics: Metrics | None) -> None:
+        self.partial = partial
+        self._keep = keep
+        self._metrics = metrics
+
+    async def keep(self, partial: Partial) -> None:
+        await self._keep(partial)
+        self.partial = partial
+
+    def spent(self, tokens_in: int, tokens_out: int) -> None:
+        if self._metrics is not None:
+            self._metrics.model_tokens(tokens_in, tokens_out)
