@@ -1,39 +1,39 @@
 """The activities: the steps of `sidecar.flush.steps`, one each, as Temporal runs them. The order is `workflow`'s.
 
-Around each step: a sign of life for Temporal and, where the step takes long, for the lease on Redis; and a
-translation of what it raises, because Temporal keeps an error's text, its causes and their texts, and an error of
-a model's client may quote the conversation.
+Around each step: a sign of life for Temporal and, where the step takes long, for the lease on Redis; and the
+translation of `failures`, so that nothing which a step raises shows content.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict
-from datetime import timedelta
 from typing import Any, TypeVar
 
 import structlog
 from temporalio import activity
-from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+from temporalio.exceptions import ApplicationError
 
-from sidecar.errors import FlushLocked, FlushRefused, RedisRefused, Unavailable, Uncertain, UnknownMemory, UpstreamError
+from sidecar.errors import FlushLocked, SummariserUnavailable, UpstreamError
 from sidecar.flush.steps import FlushSteps
 from sidecar.flush.ticket import Ticket
 from sidecar.memory.ports import FlushOutcome
 from sidecar.metrics import Metrics
+from sidecar.temporal.failures import translated
 from sidecar.temporal.messages import (
     BEGIN,
     COMMIT,
     FAIL,
+    FALL_BACK,
     PLAN,
-    REFUSED,
     SUMMARISE,
+    WRONG_PROJECT,
     BeginRequest,
     BeginResult,
     FailRequest,
+    FallBackRequest,
     FlushResult,
     PlanResult,
     StepTicket,
@@ -41,16 +41,6 @@ from sidecar.temporal.messages import (
 
 BEATS_PER_TIMEOUT = 4
 """Signs of life in one heartbeat timeout: three may be lost or late before another worker takes the step."""
-
-LEAST_LOCK_PAUSE_MS = 200
-MOST_LOCK_PAUSE_MS = 5_000
-"""Between two tries to commit while somebody holds the memory's lease: it may be released long before it runs out. The
-least is doubled with each try, so that the workflow's twelve tries outlast 36 seconds of short leases that are renewed;
-of long ones they outlast 55 seconds. Then the run fails, and the mark brings the next one."""
-
-LOCKED = "FlushLocked"
-WRONG_PROJECT = "WrongProject"
-UNKNOWN_MEMORY = "UnknownMemory"
 
 T = TypeVar("T")
 
@@ -74,7 +64,7 @@ class FlushActivities:
 
     def all(self) -> list[Callable[..., Any]]:
         """Return what a worker registers."""
-        return [self.begin, self.plan, self.summarise, self.commit, self.fail]
+        return [self.begin, self.plan, self.summarise, self.fall_back, self.commit, self.fail]
 
     @activity.defn(name=BEGIN)
     async def begin(self, order: BeginRequest) -> BeginResult:
@@ -101,14 +91,26 @@ class FlushActivities:
     async def plan(self, step: StepTicket) -> PlanResult:
         """Choose what to remove; the choice is staged on Redis."""
         ticket = self._opened(step)
-        facts = await _alive(self._steps.plan(ticket), self._renewing(ticket))
+        facts = await _alive(self._steps.plan(ticket), guard=self._renewing(ticket))
         return PlanResult(facts.removed, facts.freed_tokens, facts.summarise)
 
     @activity.defn(name=SUMMARISE)
     async def summarise(self, step: StepTicket) -> int:
         """Summarise what the plan removes; the text is staged on Redis, its tokens are returned."""
         ticket = self._opened(step)
-        return await _alive(self._steps.summarise(ticket, _Pulse().maybe_beat), self._renewing(ticket))
+        pulse = _Pulse()
+        if (attempt := activity.info().attempt) > 1:
+            log.info("a summary is tried again", run_id=ticket.run_id, attempt=attempt, reached=pulse.reached)
+        return await _alive(self._summarise(ticket, pulse), pulse, self._renewing(ticket))
+
+    @activity.defn(name=FALL_BACK)
+    async def fall_back(self, request: FallBackRequest) -> int:
+        """Do what the definition wants where no summary could be made; the tokens of what is staged are returned."""
+        ticket = self._opened(request.ticket)
+        pulse = _Pulse()
+        return await _alive(
+            self._steps.fall_back(ticket, request.reason, pulse.progress), pulse, self._renewing(ticket)
+        )
 
     @activity.defn(name=COMMIT)
     async def commit(self, step: StepTicket) -> FlushResult:
@@ -127,6 +129,13 @@ class FlushActivities:
             self._metrics.run("", "failed", 0, 0, 0, failure.seconds)
         else:
             await _alive(self._steps.fail(self._opened(failure.ticket), failure.error))
+
+    async def _summarise(self, ticket: Ticket, pulse: _Pulse) -> int:
+        try:
+            return await self._steps.summarise(ticket, pulse.progress)
+        except SummariserUnavailable:
+            await self._steps.renew(ticket)  # nobody does it in the pause
+            raise
 
     async def _commit(self, ticket: Ticket) -> FlushOutcome:
         try:
@@ -162,11 +171,13 @@ class FlushActivities:
                 log.warning("the lease was not renewed", run_id=ticket.run_id, error=str(trouble))
 
 
-async def _alive(step: Coroutine[Any, Any, T], guard: Coroutine[Any, Any, None] | None = None) -> T:
+async def _alive(
+    step: Coroutine[Any, Any, T], pulse: _Pulse | None = None, guard: Coroutine[Any, Any, None] | None = None
+) -> T:
     """Run a step with signs of life. It is cancelled when `guard` raises, and that error is the step's."""
-    with _translated():
+    with translated():
         work = asyncio.create_task(step)
-        beside = [asyncio.create_task(coroutine) for coroutine in (_Pulse().run(), guard) if coroutine]
+        beside = [asyncio.create_task(coroutine) for coroutine in ((pulse or _Pulse()).run(), guard) if coroutine]
         try:
             await asyncio.wait([work, *beside], return_when=asyncio.FIRST_COMPLETED)
             for task in beside:
@@ -181,16 +192,28 @@ async def _alive(step: Coroutine[Any, Any, T], guard: Coroutine[Any, Any, None] 
 
 
 class _Pulse:
-    """Signs of life for Temporal. None at once: most steps are over before one is due, and each is a call."""
+    """Signs of life for Temporal. None at once: most steps are over before one is due, and each is a call.
+
+    With each one goes how many pieces of the step are done (pages read, parts of a summary): a number only, because
+    Temporal keeps and shows it. The next try of a step that broke off finds it in `reached`; what that one need not do
+    again lies on Redis.
+    """
 
     def __init__(self) -> None:
         self._seconds = _beat_seconds()
         self._due = time.monotonic() + self._seconds
+        self.reached = int(next(iter(activity.info().heartbeat_details), 0))
+        self._pieces = 0
+
+    def progress(self) -> None:
+        """Count a piece of the step that is done, and give a sign of life if it is time."""
+        self._pieces += 1
+        self.maybe_beat()
 
     def maybe_beat(self) -> None:
         """Give one if it is time."""
         if time.monotonic() >= self._due:
-            activity.heartbeat()
+            activity.heartbeat(max(self._pieces, self.reached))
             self._due = time.monotonic() + self._seconds
 
     async def run(self) -> None:
@@ -204,44 +227,3 @@ def _beat_seconds() -> float:
     timeout = activity.info().heartbeat_timeout
     assert timeout is not None, "the workflow gives every step a heartbeat timeout"
     return timeout.total_seconds() / BEATS_PER_TIMEOUT
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn what a step raises into failures that hold a type and a short reason, and nothing else.
-
-    `from None` everywhere: a cause would travel too, with its text. The original goes to this worker's log.
-    """
-    try:
-        yield
-    except FlushLocked as locked:
-        # Not the step's own back-off: the lease says when it is worth to look again.
-        least = LEAST_LOCK_PAUSE_MS * 2 ** (activity.info().attempt - 1)
-        pause = min(max(locked.left_ms, least), MOST_LOCK_PAUSE_MS)
-        raise ApplicationError(
-            str(locked),
-            type=LOCKED,
-            category=ApplicationErrorCategory.BENIGN,
-            next_retry_delay=timedelta(milliseconds=pause),
-        ) from None
-    except FlushRefused as refused:
-        raise ApplicationError(
-            str(refused), type=REFUSED, non_retryable=True, category=ApplicationErrorCategory.BENIGN
-        ) from None
-    except UnknownMemory as unknown:
-        raise ApplicationError(
-            f"{unknown}; this worker and the sidecar must have the same definitions",
-            type=UNKNOWN_MEMORY,
-            non_retryable=True,
-        ) from None
-    except (Unavailable, Uncertain) as trouble:
-        raise ApplicationError(str(trouble), type=type(trouble).__name__) from None
-    except RedisRefused as refused:
-        log.warning("Redis refused a step of a flush", line=refused.line)
-        # Only the first word: Redis quotes arguments of the command in some of its errors.
-        word = refused.line.partition(" ")[0]
-        raise ApplicationError(f"Redis answered {word}", type="RedisRefused") from None
-    except Exception as bug:
-        name = activity.info().activity_type
-        log.exception("a step of a flush failed", step=name)
-        raise ApplicationError("see the log of the worker for the reason", type=type(bug).__name__) from None

@@ -16,11 +16,23 @@ WORKFLOW = "MemoryFlush"
 BEGIN = "begin_flush"
 PLAN = "plan_flush"
 SUMMARISE = "summarise_flush"
+FALL_BACK = "fall_back_flush"
 COMMIT = "commit_flush"
 FAIL = "fail_flush"
 
 REFUSED = "FlushRefused"
 """Failure type: the memory has moved on, nothing was changed, and a new begin tells what is left to do."""
+
+NO_SUMMARY = "NoSummary"
+"""Failure type: no summary came about, and the definition rather keeps the messages. A new begin would not help."""
+
+UNKNOWN_MEMORY = "UnknownMemory"
+WRONG_PROJECT = "WrongProject"
+"""Failure types: this worker does not serve the memory at all."""
+
+STORE_TROUBLE = frozenset({"Unavailable", "Uncertain", "RedisRefused"})
+"""Failure types: Redis did not do its part, so a fallback could not stage its summary either. The mark brings the next
+run, whose summary may be a good one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +111,14 @@ class PlanResult:
     removed: int
     freed_tokens: int
     summarise: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FallBackRequest:
+    """Do without the summary that was wanted. `reason` is the type of what kept it from being made, and one line."""
+
+    ticket: StepTicket
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The `MemoryFlush` workflow: begin, plan, summarise, commit, and what to do when one of them cannot.
+"""The `MemoryFlush` workflow: begin, plan, summarise or fall back, commit, and what to do when one of them cannot.
 
 The counterpart is `activities`, found by name only: this module is imported anew for every run, in Temporal's
 sandbox, so it imports almost nothing. It decides the order of the steps; what they do, and why a flush loses
@@ -23,13 +23,18 @@ with workflow.unsafe.imports_passed_through():
         BEGIN,
         COMMIT,
         FAIL,
+        FALL_BACK,
         PLAN,
         REFUSED,
+        STORE_TROUBLE,
         SUMMARISE,
+        UNKNOWN_MEMORY,
         WORKFLOW,
+        WRONG_PROJECT,
         BeginRequest,
         BeginResult,
         FailRequest,
+        FallBackRequest,
         FlushRequest,
         FlushResult,
         PlanResult,
@@ -57,6 +62,12 @@ SUMMARY_RETRY = RetryPolicy(
 )
 """Each try may be a paid call of a model, and 40 seconds of pauses outlast the usual rate limit."""
 
+NOT_FOR_A_FALLBACK = STORE_TROUBLE | {REFUSED, UNKNOWN_MEMORY, WRONG_PROJECT, "Cancelled"}
+"""Failure types of the summary that say nothing about the summariser. With all others the flush goes on without it."""
+
+FALLS_BACK = "fall-back"
+"""Patch: runs of earlier versions ended where a summary could not be made, and their histories say so."""
+
 RECORD_RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=3)
 """Recording a failure is best effort: its cause is often that Redis is away, and the lease ends by itself."""
 
@@ -70,6 +81,9 @@ PLAN_LIMIT = timedelta(minutes=5)
 
 SUMMARISE_LIMIT = timedelta(minutes=30)
 """Many calls of a slow model."""
+
+FALL_BACK_LIMIT = timedelta(minutes=5)
+"""Reads what is removed, as the summary does, and asks no model."""
 
 COMMIT_LIMIT = timedelta(minutes=1)
 """One script, but over everything that is removed."""
@@ -189,15 +203,32 @@ async def compact(ticket: StepTicket) -> FlushResult:
     )
     what = f"{plan.removed} messages, {plan.freed_tokens} tokens"
     if plan.summarise:
-        workflow.set_current_details(f"summarising {what}")
-        tokens: int = await workflow.execute_activity(
-            SUMMARISE, ticket, result_type=int, **options(f"summarise {what}", SUMMARISE_LIMIT, SUMMARY_RETRY)
-        )
-        what += f", for a summary of {tokens} tokens"
+        what += f", for a summary of {await summarise(ticket, what)} tokens"
     result: FlushResult = await workflow.execute_activity(
         COMMIT, ticket, result_type=FlushResult, **options(f"remove {what}", COMMIT_LIMIT)
     )
     return result
+
+
+async def summarise(ticket: StepTicket, what: str) -> int:
+    """Have the summary made, or what the definition wants in its place, and return its tokens.
+
+    One fallback for each ticket: its plan, and so what the summary stands for, is another one after a new begin.
+    """
+    workflow.set_current_details(f"summarising {what}")
+    how = options(f"summarise {what}", SUMMARISE_LIMIT, SUMMARY_RETRY)
+    try:
+        tokens: int = await workflow.execute_activity(SUMMARISE, ticket, result_type=int, **how)
+    except ActivityError as trouble:
+        kind, reason = describe(trouble)
+        if kind in NOT_FOR_A_FALLBACK or not workflow.patched(FALLS_BACK):
+            raise
+    else:
+        return tokens
+    workflow.set_current_details(f"falling back: {reason}")
+    how = options(f"fall back for {what}", FALL_BACK_LIMIT)
+    weight: int = await workflow.execute_activity(FALL_BACK, FallBackRequest(ticket, reason), result_type=int, **how)
+    return weight
 
 
 def options(summary: str, limit: timedelta, retry: RetryPolicy = STORE_RETRY) -> workflow.ActivityConfig:

@@ -14,7 +14,7 @@ from sidecar.flush.steps import FlushSteps
 from sidecar.flush.ticket import Begun, PlanFacts, Ticket
 from sidecar.memory.ports import FlushOutcome
 
-Step = Literal["begin", "plan", "summarise", "commit", "fail", "renew"]
+Step = Literal["begin", "plan", "summarise", "fall_back", "commit", "fail", "renew"]
 
 PLAN = PlanFacts(removed=5, freed_tokens=50, summarise=True, nothing=False, reached=True)
 SUMMARY_TOKENS = 12
@@ -48,7 +48,8 @@ class ScriptedSteps(FlushSteps):
     """Gives each step's scripted answers one after the other, and a flush that goes well where there is none.
 
     An answer is a value, an exception, which is raised, or an async function, which is awaited. `calls` are the
-    steps in their order, `orders` the run id and force of each begin, `errors` the texts given to fail.
+    steps in their order, `orders` the run id and force of each begin, `errors` the texts given to fail,
+    `reasons` those given to fall back.
     """
 
     def __init__(self, **answers: Iterable[Any]) -> None:
@@ -57,6 +58,7 @@ class ScriptedSteps(FlushSteps):
         self.ways: list[tuple[str, int | None]] = []
         self.orders: list[tuple[str, bool]] = []
         self.errors: list[str] = []
+        self.reasons: list[str] = []
         self._answers = {step: deque(values) for step, values in answers.items()}
 
     async def _answer(self, step: Step, usual: Any) -> Any:
@@ -90,6 +92,11 @@ class ScriptedSteps(FlushSteps):
     async def summarise(self, ticket: Ticket, progress: Callable[[], None]) -> int:
         progress()
         tokens: int = await self._answer("summarise", SUMMARY_TOKENS)
+        return tokens
+
+    async def fall_back(self, ticket: Ticket, reason: str, progress: Callable[[], None]) -> int:
+        self.reasons.append(reason)
+        tokens: int = await self._answer("fall_back", SUMMARY_TOKENS)
         return tokens
 
     async def commit(self, ticket: Ticket) -> FlushOutcome:

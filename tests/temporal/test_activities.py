@@ -4,23 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import pytest
+from structlog.testing import capture_logs
 from temporalio.api.failure.v1 import Failure
 from temporalio.converter import DataConverter
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.testing import ActivityEnvironment
 
-from sidecar.errors import FlushLocked, FlushRefused, RedisRefused, Unavailable, Uncertain, UnknownMemory
+from sidecar.errors import (
+    FlushLocked,
+    FlushRefused,
+    RedisRefused,
+    SummariserRefused,
+    SummariserUnavailable,
+    SummaryRejected,
+    Unavailable,
+    Uncertain,
+    UnknownMemory,
+)
+from sidecar.flush.steps import LEASE_MS
 from sidecar.flush.ticket import Begun
 from sidecar.memory.ports import FlushOutcome
 from sidecar.metrics import Metrics
-from sidecar.temporal.activities import BEATS_PER_TIMEOUT, LEAST_LOCK_PAUSE_MS, MOST_LOCK_PAUSE_MS, FlushActivities
-from sidecar.temporal.messages import BeginRequest, FailRequest, FlushRequest, StepTicket
+from sidecar.temporal.activities import BEATS_PER_TIMEOUT, FlushActivities
+from sidecar.temporal.failures import (
+    LEAST_LOCK_PAUSE_MS,
+    MOST_LOCK_PAUSE_MS,
+    MOST_REJECTED_SUMMARIES,
+    MOST_SUMMARISER_PAUSE_S,
+)
+from sidecar.temporal.messages import BeginRequest, FailRequest, FallBackRequest, FlushRequest, StepTicket
 from sidecar.temporal.workflow import STORE_RETRY
 from tests.flush.memories import counted
 from tests.support.waiting import eventually
@@ -42,14 +60,17 @@ class Environment:
         self._temporal.info = replace(self._temporal.info, heartbeat_timeout=timedelta(seconds=HEARTBEAT_S))
         self._temporal.on_heartbeat = self._beat
         self.beats = 0
+        self.details: tuple[Any, ...] = ()
 
     def _beat(self, *details: Any) -> None:
-        assert details == ()
+        self.details = details
         self.beats += 1
 
-    async def run(self, activity: Callable[..., Awaitable[T]], argument: Any, *, attempt: int = 1) -> T:
-        """Run one activity."""
-        self._temporal.info = replace(self._temporal.info, attempt=attempt)
+    async def run(
+        self, activity: Callable[..., Awaitable[T]], argument: Any, *, attempt: int = 1, details: Sequence[Any] = ()
+    ) -> T:
+        """Run one activity; `details` are those of the last sign of life of the try before."""
+        self._temporal.info = replace(self._temporal.info, attempt=attempt, heartbeat_details=details)
         return await self._temporal.run(activity, argument)
 
 
@@ -78,6 +99,10 @@ def never() -> Awaitable[None]:
         (Uncertain("timeout"), "Uncertain", False, "whether it was executed is not known"),
         (RedisRefused(f"ERR unknown command 'X', with args: {SECRET}"), "RedisRefused", False, "Redis answered ERR"),
         (ValueError(SECRET), "ValueError", False, "see the log of the worker"),
+        (FlushRefused("no-summary"), "NoSummary", True, "the flush was refused: no-summary"),
+        (SummariserUnavailable(), "SummariserUnavailable", False, "the summariser is unavailable: it did not answer"),
+        (SummariserRefused("a bad key"), "SummariserRefused", True, "the summariser refused: a bad key"),
+        (SummaryRejected("empty"), "SummaryRejected", False, "the summary was rejected: empty"),
         (FlushLocked(700), "FlushLocked", False, "somebody holds the lock of the memory for 700 ms more"),
     ],
 )
@@ -198,6 +223,68 @@ async def test_a_locked_commit_keeps_its_right(environment: Environment) -> None
         kinds.append(failure.value.type)
     assert steps.calls == ["commit", "renew"] * 2
     assert kinds == ["FlushLocked", "FlushRefused"]
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "pause_s"), [(None, None), (0.0, 0.0), (-3.0, 0.0), (7.5, 7.5), (3_600.0, MOST_SUMMARISER_PAUSE_S)]
+)
+async def test_a_summariser_that_asks_for_patience(
+    environment: Environment, asked_s: float | None, pause_s: float | None
+) -> None:
+    """It gets the pause that it asks for, up to a limit, and the lease is renewed so that it outlasts the pause."""
+    steps = ScriptedSteps(summarise=[SummariserUnavailable(asked_s)])
+    with pytest.raises(ApplicationError) as failure:
+        await environment.run(activities(steps).summarise, STEP)
+    assert failure.value.next_retry_delay == (None if pause_s is None else timedelta(seconds=pause_s))
+    assert steps.calls == ["summarise", "renew"]
+    assert MOST_SUMMARISER_PAUSE_S * 1_000 < LEASE_MS
+
+
+async def test_a_summary_that_is_of_no_use_again_and_again(environment: Environment) -> None:
+    """A model that returns no summary is asked a few times; then its last answer is final."""
+    steps = ScriptedSteps(summarise=[SummaryRejected("empty")] * MOST_REJECTED_SUMMARIES)
+    final = []
+    for attempt in range(1, MOST_REJECTED_SUMMARIES + 1):
+        with pytest.raises(ApplicationError) as failure:
+            await environment.run(activities(steps).summarise, STEP, attempt=attempt)
+        final.append(failure.value.non_retryable)
+    assert final == [False] * (MOST_REJECTED_SUMMARIES - 1) + [True]
+
+
+async def test_signs_of_life_say_how_far_it_is(environment: Environment) -> None:
+    """A sign of life holds the number of pieces that are done, and nothing else; the next try is told of it."""
+
+    async def slow() -> int:
+        await eventually(lambda: environment.beats > 0)
+        return 7
+
+    summarise = activities(ScriptedSteps(summarise=[slow, slow])).summarise
+    await environment.run(summarise, STEP)
+    assert environment.details == (1,)
+    environment.beats = 0
+    with capture_logs() as logs:
+        await environment.run(summarise, STEP, attempt=2, details=[5])
+    assert [(entry["attempt"], entry["reached"]) for entry in logs] == [(2, 5)]
+    assert environment.details == (5,)
+
+
+async def test_a_fallback_is_a_step_like_others(environment: Environment) -> None:
+    """A fallback is told why, stays alive, and keeps the lease; a foreign one is refused before it begins."""
+
+    async def slow() -> int:
+        await eventually(lambda: environment.beats > 0)
+        return 9
+
+    steps = ScriptedSteps(fall_back=[slow])
+    request = FallBackRequest(STEP, "summarise_flush: SummariserUnavailable: it did not answer")
+    assert await environment.run(activities(steps).fall_back, request) == 9
+    assert steps.reasons == [request.reason]
+    assert steps.calls[:2] == ["fall_back", "renew"]
+    with pytest.raises(ApplicationError, match="give each project a task queue"):
+        await environment.run(
+            activities(steps).fall_back, FallBackRequest(replace(STEP, project="other"), request.reason)
+        )
+    assert steps.reasons == [request.reason]
 
 
 async def test_begin_passes_the_order_on(environment: Environment) -> None:

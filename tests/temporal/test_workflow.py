@@ -12,9 +12,18 @@ from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, TimeoutError, TimeoutType
 from temporalio.testing import WorkflowEnvironment
 
-from sidecar.errors import FlushLocked, FlushRefused, Unavailable, UnknownMemory
+from sidecar.errors import (
+    FlushLocked,
+    FlushRefused,
+    SummariserRefused,
+    SummariserUnavailable,
+    SummaryRejected,
+    Unavailable,
+    UnknownMemory,
+)
 from sidecar.flush.ticket import Begun, PlanFacts
 from sidecar.memory.ports import FlushOrder, FlushOutcome
+from sidecar.temporal.failures import MOST_REJECTED_SUMMARIES
 from sidecar.temporal.messages import WORKFLOW, FlushRequest, FlushResult
 from sidecar.temporal.starter import TemporalEngine, TemporalHandle
 from sidecar.temporal.workflow import (
@@ -24,6 +33,7 @@ from sidecar.temporal.workflow import (
     MAX_RESTARTS,
     MAX_ROUNDS,
     STORE_RETRY,
+    SUMMARY_RETRY,
     describe,
 )
 from tests.flush.memories import counted
@@ -219,6 +229,87 @@ async def test_the_tries_are_bounded(
     assert failure.value.cause.type == "Unavailable"
     assert failure.value.cause.message.startswith("commit_flush: Unavailable: Redis cannot be reached")
     assert steps.calls == ["begin", "plan", "summarise", *["commit"] * attempts, *["fail"] * 3]
+
+
+async def test_a_summariser_that_refuses(engine: TemporalEngine, start_worker: StartWorker, instance: str) -> None:
+    """A refusal is not asked again: the flush falls back at once, is told why, and commits."""
+    steps = ScriptedSteps(summarise=[SummariserRefused("a bad key")])
+    start_worker(steps)
+    outcome, handle = await run(engine, instance)
+    assert outcome == done(handle.run_id)
+    assert steps.calls == ["begin", "plan", "summarise", "fall_back", "commit"]
+    (reason,) = steps.reasons
+    assert reason.startswith("summarise_flush: SummariserRefused: the summariser refused: a bad key")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "tries"),
+    [
+        (SummariserUnavailable(), SUMMARY_RETRY.maximum_attempts),
+        (SummariserUnavailable(3_600), SUMMARY_RETRY.maximum_attempts),
+        (SummaryRejected("empty"), MOST_REJECTED_SUMMARIES),
+        (ValueError("a bug"), SUMMARY_RETRY.maximum_attempts),
+    ],
+)
+async def test_a_summary_that_does_not_come_about(
+    fast_clock: WorkflowEnvironment,
+    start_worker: StartWorker,
+    task_queue: str,
+    instance: str,
+    trouble: Exception,
+    tries: int,
+) -> None:
+    """A summary is tried as often as it may help; then the flush falls back."""
+    steps = ScriptedSteps(summarise=[trouble] * tries)
+    start_worker(steps, address=fast_clock.client.service_client.config.target_host)
+    assert (await run_fast(fast_clock, task_queue, instance)).status == "done"
+    kept = ["summarise", "renew"] if isinstance(trouble, SummariserUnavailable) else ["summarise"]
+    assert steps.calls == ["begin", "plan", *kept * tries, "fall_back", "commit"]
+    assert len(steps.reasons) == 1
+
+
+@pytest.mark.parametrize("trouble", [FlushRefused("stale-fence"), UnknownMemory("chat:i", ["other"])])
+async def test_no_fallback_where_the_summariser_is_not_to_blame(
+    engine: TemporalEngine, start_worker: StartWorker, instance: str, trouble: Exception
+) -> None:
+    """A memory that moved on, or that is not ours, is no reason to do without a summary."""
+    steps = ScriptedSteps(summarise=[trouble])
+    start_worker(steps)
+    await run(engine, instance)
+    assert "fall_back" not in steps.calls
+
+
+async def test_no_fallback_while_redis_is_away(
+    fast_clock: WorkflowEnvironment, start_worker: StartWorker, task_queue: str, instance: str
+) -> None:
+    """When Redis kept the summary from being staged, the run fails; the next one may have a good summary."""
+    steps = ScriptedSteps(summarise=[Unavailable("refused")] * (SUMMARY_RETRY.maximum_attempts or 0))
+    start_worker(steps, address=fast_clock.client.service_client.config.target_host)
+    with pytest.raises(WorkflowFailureError):
+        await run_fast(fast_clock, task_queue, instance)
+    assert "fall_back" not in steps.calls
+
+
+async def test_a_fallback_that_keeps_the_messages(
+    engine: TemporalEngine, start_worker: StartWorker, instance: str
+) -> None:
+    """Where a definition rather keeps its messages, the run fails with that reason, and does not begin anew."""
+    steps = ScriptedSteps(summarise=[SummariserRefused("a bad key")], fall_back=[FlushRefused("no-summary")])
+    start_worker(steps)
+    outcome, _ = await run(engine, instance)
+    assert outcome.status == "failed"
+    assert "fall_back_flush: NoSummary: the flush was refused: no-summary; the memory is unchanged" in outcome.error
+    assert steps.calls == ["begin", "plan", "summarise", "fall_back", "fail"]
+    assert steps.errors == [outcome.error]
+
+
+async def test_a_fallback_that_comes_too_late(engine: TemporalEngine, start_worker: StartWorker, instance: str) -> None:
+    """When the memory moves on under a fallback, the run begins anew, and asks the summariser again."""
+    steps = ScriptedSteps(summarise=[SummariserRefused("a bad key")], fall_back=[FlushRefused("stale-fence")])
+    start_worker(steps)
+    outcome, _ = await run(engine, instance)
+    assert outcome.status == "done"
+    assert steps.calls == ["begin", "plan", "summarise", "fall_back", "fail", *FLUSH]
 
 
 async def test_a_locked_commit_is_tried_again(engine: TemporalEngine, start_worker: StartWorker, instance: str) -> None:
