@@ -53,8 +53,10 @@ at most `3650d`; a number alone is refused |
 """
 
 INTRODUCTIONS = {
-    "DefinitionsFile": "## A file\n\n`strict`, `models` and `defaults` hold for all files, and stand in one of them.",
+    "DefinitionsFile": "## A file\n\n`strict`, `models`, `summarisers` and `defaults` hold for all files, "
+    "and stand in one of them.",
     "ModelModel": "## `models`\n\nA model whose context size is all there is to say may be that number.",
+    "SummariserModel": "## `summarisers`\n\nSee [summarisers](summarisers.md).",
     "DefinitionModel": "## `definitions`",
     "LifeModel": "### `ttl`\n\nA `ttl` that is one duration is that of `idle`.",
 }
@@ -85,6 +87,7 @@ RULES: tuple[tuple[str, dict[str, Any]], ...] = (
         "the shares of `token_allocation` add up to 1 at most",
         {"token_allocation": {"system": 0.6, "short_term": 0.5}},
     ),
+    ("`flush.summariser` is `extractive` or one of `summarisers`", {"flush": {"summariser": "nobody"}}),
     ("names of `priority_blocks` differ", {"priority_blocks": [{"name": "a"}, {"name": "a"}]}),
     ("`locking.min_lease` is not above `locking.max_lease`", {"locking": {"min_lease": "2s", "max_lease": "1s"}}),
 )
@@ -151,6 +154,8 @@ def _words(schema: dict[str, Any]) -> str:
             items = schema["items"]
             most = f" of at most {schema['maxItems']}" if "maxItems" in schema else ""
             return f"list{most}: {_words(items)}"
+        case "object" if schema["additionalProperties"] is True:
+            return "mapping"
         case "object":
             return f"by name: {_values(schema['additionalProperties'])}"
         case "string":

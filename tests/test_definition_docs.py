@@ -38,8 +38,8 @@ def test_the_example_is_complete_and_right() -> None:
 
 def _has(file: dict[str, Any], path: str) -> bool:
     """Whether a file has a field, in one of its definitions where it is theirs."""
-    models = file["models"].values()
-    roots: list[Any] = [file, *file["definitions"], *({"models": model} for model in models)]
+    named = [{part: each} for part in ("models", "summarisers") for each in file[part].values()]
+    roots: list[Any] = [file, *file["definitions"], *named]
     return any(_within(root, path.split(".")) for root in roots)
 
 

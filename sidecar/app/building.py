@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 
 import redis.asyncio
@@ -12,7 +12,7 @@ from sidecar.errors import ConfigurationError
 from sidecar.flush.steps import FlushSteps
 from sidecar.flush.summarisers.extractive import ExtractiveSummariser
 from sidecar.flush.undo import Undo
-from sidecar.memory.definition import Definition
+from sidecar.memory.catalogue import Catalogue
 from sidecar.memory.keys import KeySpace
 from sidecar.metrics import Metrics
 from sidecar.net.client_tls import ClientTls
@@ -88,15 +88,16 @@ def temporal_key(settings: Settings) -> str | None:
 
 
 def make_flush_steps(
-    settings: Settings, definitions: Mapping[str, Definition], client: redis.asyncio.Redis, metrics: Metrics
+    settings: Settings, catalogue: Catalogue, client: redis.asyncio.Redis, metrics: Metrics
 ) -> FlushSteps:
     """Return the steps of flushes."""
     space = KeySpace(settings.key_prefix, settings.project)
     return FlushSteps(
         store=FlushStore(client, space),
-        definitions=definitions,
+        definitions=catalogue,
         counter=partial(load_counter, engine=settings.token_engine),
         summariser=ExtractiveSummariser(),
+        summarisers=catalogue.summarisers,
         metrics=metrics,
     )
 

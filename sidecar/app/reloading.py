@@ -53,7 +53,9 @@ class DefinitionsReload:
             except Exception:
                 log.exception("reload.failed", what="definitions")
             else:
-                self._catalogue.replace(definitions.by_id, strict=definitions.strict)
+                self._catalogue.replace(
+                    definitions.by_id, strict=definitions.strict, summarisers=definitions.summarisers
+                )
                 log.info("reload.done", what="definitions", definitions=len(definitions.by_id))
             if not self._again:
                 return

@@ -84,7 +84,7 @@ class _Sidecar:
         self._settings = settings
         self._background = background
         self._metrics = Metrics()
-        self._catalogue = Catalogue(definitions.by_id, strict=definitions.strict)
+        self._catalogue = Catalogue(definitions.by_id, strict=definitions.strict, summarisers=definitions.summarisers)
         self._definitions_reload = DefinitionsReload(settings, self._catalogue)
         space = KeySpace(settings.key_prefix, settings.project)
         self._dialer = make_dialer(settings)

@@ -25,7 +25,7 @@ async def work(settings: Settings, definitions: Definitions) -> None:
     metrics = Metrics()
     dialer = make_dialer(settings)
     client = make_redis_client(settings, dialer)
-    catalogue = Catalogue(definitions.by_id, strict=definitions.strict)
+    catalogue = Catalogue(definitions.by_id, strict=definitions.strict, summarisers=definitions.summarisers)
     reload = DefinitionsReload(settings, catalogue)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.start)
     steps = make_flush_steps(settings, catalogue, client, metrics)

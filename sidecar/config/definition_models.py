@@ -69,6 +69,15 @@ class ModelModel(BaseModel):
     calibration: float = Field(default=1.0, ge=1, le=10, description="Factor on counts in that vocabulary.")
 
 
+class SummariserModel(BaseModel):
+    """One of `summarisers`."""
+
+    model_config = FORBID
+
+    kind: str = Field(description="`extractive`, `openai`, or the name that an installed package gives its own.")
+    options: dict[str, Any] = Field(default={}, description="What the kind takes, see [summarisers](summarisers.md).")
+
+
 class DefinitionModel(BaseModel):
     """One definition."""
 
@@ -268,6 +277,8 @@ class DefinitionModel(BaseModel):
             summary_tokens=summary_tokens,
             tool_result_tokens=flush.tool_result_tokens,
             undo_ttl_ms=flush.undo_ttl or None,
+            summariser=flush.summariser,
+            fallback=flush.fallback,
         )
 
 
@@ -289,6 +300,9 @@ class DefinitionsFile(BaseModel):
         | None
     ) = Field(
         default=None, description="Language models that the table lacks, or has otherwise: context size, encoding."
+    )
+    summarisers: dict[str, SummariserModel] | None = Field(
+        default=None, description="What makes summaries, by the name under which `flush.summariser` asks for it."
     )
     defaults: dict[str, Any] | None = Field(
         default=None,

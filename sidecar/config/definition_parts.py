@@ -24,7 +24,7 @@ from pydantic_core import CoreSchema
 from sidecar.config import durations, sizes
 from sidecar.config.durations import parse_duration
 from sidecar.config.sizes import parse_size
-from sidecar.memory.definition import TOOL_RESULT_TOKENS, Priority
+from sidecar.memory.definition import EXTRACTIVE, TOOL_RESULT_TOKENS, Priority
 from sidecar.memory.message import ROLES
 from sidecar.memory.plan import SMALLEST_SUMMARY_TOKENS, STRATEGIES
 from sidecar.privacy.builtin import BUILTIN_SETS, compile_pattern
@@ -145,6 +145,15 @@ class FlushModel(BaseModel):
         ge=SMALLEST_TOOL_RESULT_TOKENS,
         le=MAX_LIMIT,
         description="Most tokens that `tool_trim` leaves of an old result of a tool.",
+    )
+
+    summariser: Identifier = Field(
+        default=EXTRACTIVE, description="What makes the summaries: `extractive`, or a name of `summarisers`."
+    )
+    fallback: Literal["extractive", "drop", "keep"] = Field(
+        default="extractive",
+        description="What happens where that makes none: `extractive` makes it, the messages go and the earlier "
+        "summary stays (`drop`), or nothing is removed (`keep`).",
     )
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 strict: false
 models: {my-model: {context: 32768, calibration: 1.15}}
+summarisers: {brief: {kind: openai, options: {model: gpt-4o-mini}}}
 defaults: {ttl: 30d}
 definitions:
   - id: chat
@@ -15,17 +16,19 @@ Several files are read as if they were one. What may be in them is in `definitio
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from sidecar.config.definition_models import DefinitionModel, DefinitionsFile, ModelModel
+from sidecar.config.definition_models import DefinitionModel, DefinitionsFile, ModelModel, SummariserModel
+from sidecar.config.summarisers import BadOption, make_summariser
 from sidecar.config.yaml_lines import Document, read
 from sidecar.errors import ConfigurationError
-from sidecar.memory.definition import DEFAULT_DEFINITION, Definition
+from sidecar.memory.definition import DEFAULT_DEFINITION, EXTRACTIVE, Definition
+from sidecar.memory.ports import Summariser
 from sidecar.tokens.contexts import Model, known_model
 
 SUFFIXES = (".yaml", ".yml")
@@ -34,10 +37,11 @@ SUFFIXES = (".yaml", ".yml")
 
 @dataclass(frozen=True, slots=True)
 class Definitions:
-    """The memory definitions in force, by id."""
+    """The memory definitions in force, by id, and the summarisers that they name, but for the built-in one."""
 
     by_id: dict[str, Definition]
     strict: bool = False
+    summarisers: Mapping[str, Summariser] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -86,14 +90,16 @@ def load_definitions(paths: Path | Sequence[Path]) -> Definitions:
     strict = _once(files, parsed, "strict")
     _once(files, parsed, "defaults")
     models = {name: _model(each) for name, each in (_once(files, parsed, "models") or {}).items()}
+    summarisers = _summarisers(parsed, _once(files, parsed, "summarisers") or {})
     by_id = _by_id(parsed, models)
+    _check_summarisers(parsed, summarisers.keys())
     for file in files:
         problems += file.problems
     if problems:
         raise ConfigurationError(problems)
     if not strict:
         by_id.setdefault(DEFAULT_DEFINITION, Definition())
-    return Definitions(by_id, bool(strict))
+    return Definitions(by_id, bool(strict), {name: each for name, each in summarisers.items() if each is not None})
 
 
 def _files(paths: Path | Sequence[Path], problems: list[str]) -> Iterable[Path]:
@@ -212,6 +218,37 @@ def _once(files: Sequence[_File], parsed: Sequence[tuple[_File, DefinitionsFile]
 
 def _model(model: ModelModel) -> Model:
     return Model(model.context, model.encoding, model.calibration)
+
+
+def _summarisers(
+    parsed: Sequence[tuple[_File, DefinitionsFile]], models: Mapping[str, SummariserModel]
+) -> dict[str, Summariser | None]:
+    """Return the summarisers by name; None for one that cannot be made, about which its file complains."""
+    file = next((file for file, model in parsed if model.summarisers is not None), None)
+    made: dict[str, Summariser | None] = {}
+    for name, model in models.items():
+        assert file is not None
+        made[name] = None
+        if name == EXTRACTIVE:
+            file.complain(("summarisers", name), "is built in; give this one another name")
+            continue
+        try:
+            made[name] = make_summariser(model.kind, model.options)
+        except BadOption as problem:
+            file.complain(("summarisers", name, "options", *problem.path), str(problem))
+        except ValueError as problem:
+            file.complain(("summarisers", name, "kind"), str(problem))
+    return made
+
+
+def _check_summarisers(parsed: Sequence[tuple[_File, DefinitionsFile]], names: Iterable[str]) -> None:
+    known = [EXTRACTIVE, *names]
+    for file, model in parsed:
+        for place, definition in enumerate(model.definitions):
+            asked = definition.flush.summariser
+            if asked not in known:
+                where = ("definitions", place, "flush", "summariser")
+                file.complain(where, f"there is no summariser '{asked}'; use one of {', '.join(known)}")
 
 
 def _by_id(parsed: Sequence[tuple[_File, DefinitionsFile]], models: Mapping[str, Model]) -> dict[str, Definition]:

@@ -28,6 +28,7 @@ from sidecar.errors import (
 from sidecar.flush.names import workflow_id
 from sidecar.flush.steps import FlushSteps
 from sidecar.flush.ticket import Begun, Ticket
+from sidecar.flush.trying import Patience, summarise
 from sidecar.memory.keys import KeySpace
 from sidecar.memory.ports import FlushHandle, FlushOrder, FlushOutcome
 
@@ -138,6 +139,7 @@ class LocalEngine:
         space: gives the flushes their names.
         concurrency: how many work at once.
         lock_patience_s: how long a commit waits for the end of a turn.
+        patience: with summarisers; None for the usual one.
     """
 
     name = "local"
@@ -149,10 +151,12 @@ class LocalEngine:
         space: KeySpace,
         concurrency: int = CONCURRENCY,
         lock_patience_s: float = LOCK_PATIENCE_S,
+        patience: Patience | None = None,
     ) -> None:
         self._steps = steps
         self._space = space
         self._lock_patience_s = lock_patience_s
+        self._patience = patience or Patience()
         self._slots = asyncio.Semaphore(concurrency)
         self._room = asyncio.Semaphore(concurrency * FLIGHTS_PER_SLOT)
         self._flights: dict[tuple[str, str], _Flight] = {}
@@ -291,7 +295,7 @@ class LocalEngine:
                 async with self._slots:
                     plan = await self._steps.plan(ticket)
                     if plan.summarise:
-                        await self._steps.summarise(ticket, lambda: None)
+                        await summarise(self._steps, ticket, self._patience)
                 # Before the commit, which ends the lease: a renewal right after it would report a lost fence.
                 renewing.cancel()
         except BaseExceptionGroup as failures:

@@ -190,6 +190,7 @@ def test_models(tmp_path: Path) -> None:
 
 
 EVERYTHING = """\
+summarisers: {brief: {kind: extractive}}
 definitions:
   - id: all
     description: of it
@@ -207,7 +208,15 @@ definitions:
     overflow: reject
     priority_blocks: [{name: b, priority: critical, roles: [tool], keywords: [log]}]
     token_allocation: {system: 0.5, b: 0.25}
-    flush: {strategy: fifo, threshold: 0.7, target: 0.4, summary_tokens: 77, tool_result_tokens: 33, undo_ttl: 5m}
+    flush:
+      strategy: fifo
+      threshold: 0.7
+      target: 0.4
+      summary_tokens: 77
+      tool_result_tokens: 33
+      undo_ttl: 5m
+      summariser: brief
+      fallback: keep
     privacy:
       redact: [card]
       patterns: [{name: p, regex: "P[0-9]", replacement: "-"}]
