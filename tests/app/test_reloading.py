@@ -140,3 +140,22 @@ async def test_a_running_sidecar(redis_url: str, sidecar_process: StartSidecar, 
         await eventually(lambda: sidecar.has_printed("reload.refused"), limit_s=30, why="the broken file is not told")
         assert await ids() == before
         assert as_map(await run(client, "MEMAPPEND", "notes:one", "user", "hi"))["appended"] == 1
+
+
+async def test_summarisers_are_read_anew(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A summariser that a new file names is in force with its definitions; one that cannot be made changes nothing."""
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    _, catalogue, reload = start(path)
+    held = catalogue.summarisers
+    write(path, {"id": "chat", "flush": {"summariser": "quoting"}}, summarisers={"quoting": {"kind": "extractive"}})
+    reload.start()
+    await eventually(lambda: "quoting" in held)
+    assert catalogue["chat"].flush.summariser == "quoting"
+    options = {"model": "m", "api_key_env": "NO_SUCH_KEY"}
+    write(path, "chat", summarisers={"model": {"kind": "openai", "options": options}})
+    with capture_logs() as logs:
+        reload.start()
+        await eventually(lambda: logs)
+    assert "summarisers.model.options.api_key_env" in logs[0]["problem"]
+    assert list(held) == ["quoting"]
+    await reload.close()

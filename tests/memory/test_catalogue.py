@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sidecar.flush.summarisers.extractive import ExtractiveSummariser
 from sidecar.memory.catalogue import Catalogue
 from sidecar.memory.definition import Definition
 
@@ -45,3 +46,14 @@ def test_a_replacement_is_noticed() -> None:
     assert (list(catalogue), len(catalogue), catalogue.fallback) == (["chat"], 1, None)
     assert catalogue.by_id is not held
     assert held == {"chat": CHAT, "default": DEFAULT}
+
+
+def test_summarisers_are_replaced_in_place() -> None:
+    """The flush holds the mapping of summarisers, and sees those of the new definitions in it."""
+    catalogue = Catalogue({"chat": CHAT}, summarisers={"old": ExtractiveSummariser()})
+    held = catalogue.summarisers
+    assert list(held) == ["old"]
+    catalogue.replace({"chat": CHAT}, strict=True, summarisers={"new": ExtractiveSummariser()})
+    assert list(held) == ["new"]
+    catalogue.replace({"chat": CHAT}, strict=True)
+    assert list(held) == []

@@ -10,7 +10,6 @@ import pytest
 from sidecar.errors import SummariserRefused, SummariserUnavailable, SummaryProblem, SummaryRejected
 from sidecar.flush.summarisers.openai import OpenAiSummariser
 from sidecar.flush.summarisers.prompt import DEFAULT_PROMPT
-from sidecar.memory.message import StoredMessage
 from sidecar.memory.ports import Partial
 from tests.flush.conversations import said
 from tests.flush.summarisers.endpoint import Answer, Endpoint, cuts, drips, fails, hangs, page, says
@@ -229,8 +228,3 @@ async def test_cancelled(endpoint: Endpoint) -> None:
 def test_the_key_is_not_shown(endpoint: Endpoint) -> None:
     """A log that prints the summariser does not print its key."""
     assert KEY not in repr(summariser(endpoint))
-
-
-def test_messages_are_stored_ones() -> None:
-    """The conversation of these tests is what the store returns."""
-    assert all(isinstance(message, StoredMessage) for message in TALK)
