@@ -27,10 +27,10 @@ from sidecar.errors import (
     Uncertain,
     UnknownMemory,
 )
-from sidecar.flush.steps import LEASE_MS
 from sidecar.flush.ticket import Begun
 from sidecar.memory.ports import FlushOutcome
 from sidecar.metrics import Metrics
+from sidecar.store.lease import LEASE_MS
 from sidecar.temporal.activities import BEATS_PER_TIMEOUT, FlushActivities
 from sidecar.temporal.failures import (
     LEAST_LOCK_PAUSE_MS,
