@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from benchmarks.load import Sample
@@ -66,11 +66,38 @@ class Ratio:
 
 
 @dataclass(frozen=True, slots=True)
+class Figure:
+    """A quantity that belongs to no contender, such as the length of a flush.
+
+    Args:
+        rounds: its value in each round.
+        unit: "" for a plain number.
+        limit: most that any round may give; None where there is no such promise.
+    """
+
+    name: str
+    rounds: list[float]
+    unit: str = ""
+    limit: float | None = None
+
+    @property
+    def spread(self) -> Spread:
+        """The figure over the rounds."""
+        return spread(self.rounds)
+
+    @property
+    def within_limit(self) -> bool | None:
+        """Whether every round keeps the limit; None where there is none."""
+        return None if self.limit is None else self.spread.most <= self.limit
+
+
+@dataclass(frozen=True, slots=True)
 class CaseResult:
     """A case with everything that was measured."""
 
     case: Case
     contenders: list[ContenderResult]
+    figures: list[Figure] = field(default_factory=list)
 
     def ratios(self) -> list[Ratio]:
         """Return the comparisons of the case; those that a contender's generator gives no figures for are left out."""
@@ -130,6 +157,7 @@ def _case(result: CaseResult) -> dict[str, object]:
         "parameters": dict(result.case.parameters),
         "contenders": [_contender(contender) for contender in result.contenders],
         "ratios": [_ratio(ratio) for ratio in result.ratios()],
+        "figures": [_figure(figure) for figure in result.figures],
     }
 
 
@@ -152,3 +180,7 @@ def _ratio(ratio: Ratio) -> dict[str, object]:
         "rounds": ratio.rounds,
         "within_limit": ratio.within_limit,
     }
+
+
+def _figure(figure: Figure) -> dict[str, object]:
+    return asdict(figure) | {"spread": asdict(figure.spread), "within_limit": figure.within_limit}

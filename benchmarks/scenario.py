@@ -14,7 +14,7 @@ from benchmarks.load import Sample
 MEMSIDECAR = "memsidecar"
 """The contender that is compared, and the process whose CPU time is shown."""
 
-Quantity = Literal["rate", "p50_ms"]
+Quantity = Literal["rate", "p50_ms", "p99_ms"]
 
 
 class Meter(Protocol):

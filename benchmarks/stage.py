@@ -54,7 +54,7 @@ class Stage:
             definitions.write_text(_DEFINITIONS, encoding="utf-8")
             catalogue = Catalogue(load_definitions(definitions).by_id)
             self._addressing = Addressing(catalogue, KeySpace(), TemplateEngine().render)
-            self.redis_server = _run(starting, RedisServer(port=free_port(), directory=directory))
+            self.redis_server = run(starting, RedisServer(port=free_port(), directory=directory))
             settings = {
                 "MEMSIDECAR_REDIS_URL": self.redis_server.url,
                 "MEMSIDECAR_DEFINITIONS": str(definitions),
@@ -65,12 +65,12 @@ class Stage:
                 "MEMSIDECAR_KEY_PREFIX": KeySpace().prefix,
             }
             sidecar = SidecarProcess(port=free_port(), http_port=free_port(), settings=settings)
-            self.sidecar = _run(starting, sidecar)
+            self.sidecar = run(starting, sidecar)
             self.haproxy: HaproxyServer | None = None
             if program := maybe_find_haproxy():
                 port = self.redis_server.port
                 haproxy = HaproxyServer(program=program, port=free_port(), redis_port=port, directory=directory)
-                self.haproxy = _run(starting, haproxy)
+                self.haproxy = run(starting, haproxy)
             self.generator = starting.enter_context(Generator())
             self.redis = _client(starting, self.redis_server.port)
             self._memsidecar: Any = _client(starting, self.sidecar.port)  # its execute_command has no types
@@ -115,7 +115,8 @@ class OwnMeter:
         return self._generator.measure(self._load, seconds=seconds, warm_up_s=warm_up_s)
 
 
-def _run(stack: ExitStack, child: _Child) -> _Child:
+def run(stack: ExitStack, child: _Child) -> _Child:
+    """Start a server, and stop it when the stack is closed."""
     child.start()
     stack.callback(child.stop)
     return child

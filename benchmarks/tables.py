@@ -21,6 +21,9 @@ BUSY_GENERATOR = 0.9
 
 NOTHING = "-"
 
+FEW = 100
+"""Numbers below it are shown with two decimals."""
+
 COLUMNS = {
     "": 30,
     "requests/s": 10,
@@ -63,13 +66,8 @@ def chapters(report: Report) -> Iterator[Chapter]:
     """Return the cells of a report."""
     for scenario, group in groupby(report.cases, key=lambda result: result.case.scenario):
         results = list(group)
-        notes = [
-            f"{result.case.name}: {_note(ratio)}"
-            for result in results
-            for ratio in result.ratios()
-            if ratio.comparison.label is not None
-        ]
-        yield Chapter(scenario, [_section(result) for result in results], notes)
+        notes = [f"{result.case.name}: {note}" for result in results for note in _notes(result)]
+        yield Chapter(scenario, [_section(result) for result in results if result.contenders], notes)
 
 
 def for_terminal(report: Report) -> RenderableType:
@@ -153,13 +151,26 @@ def _busy(share: float | None) -> str:
     return f"{share:.0%}{'*' if share >= BUSY_GENERATOR else ''}"
 
 
-def _note(ratio: Ratio) -> str:
-    limit = ""
-    if ratio.within_limit is not None:
-        kept = "kept" if ratio.within_limit else "NOT kept"
-        limit = f"; limit {ratio.comparison.limit:g}, {kept}"
-    median, extremes = _ratio(ratio)
-    return f"{ratio.comparison.label}: {median} ({extremes}){limit}"
+def _notes(result: CaseResult) -> Iterator[str]:
+    for ratio in result.ratios():
+        if ratio.comparison.label is not None:
+            median, extremes = _ratio(ratio)
+            limit = _limit(ratio.comparison.limit, ratio.within_limit)
+            yield f"{ratio.comparison.label}: {median} ({extremes}){limit}"
+    for figure in result.figures:
+        values = figure.spread
+        extremes = f"{_number(values.least)}-{_number(values.most)}"
+        unit = f" {figure.unit}" if figure.unit else ""
+        limit = _limit(figure.limit, figure.within_limit)
+        yield f"{figure.name}: {_number(values.median)} ({extremes}){unit}{limit}"
+
+
+def _limit(limit: float | None, within: bool | None) -> str:
+    return "" if limit is None else f"; limit {limit:g}, {'kept' if within else 'NOT kept'}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= FEW or value == int(value) else f"{value:.2f}"
 
 
 def _line(cells: list[str]) -> str:
