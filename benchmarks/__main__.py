@@ -19,6 +19,7 @@ RESULTS = Path(__file__).parent / "results" / "latest.json"
 
 ROUNDS, SECONDS = 5, 2.0
 QUICK_ROUNDS, QUICK_SECONDS = 3, 0.3
+MESSAGES, QUICK_MESSAGES = 100_000, 10_000
 
 MIN_WIDTH = 120
 """Columns of the tables. A narrower terminal wraps lines, which is easier to read than cells of three letters."""
@@ -49,6 +50,11 @@ class Bar:
 @click.option("--seconds", type=click.FloatRange(min=0.01), help=f"Length of each measurement [{SECONDS:g}].")
 @click.option("--quick", is_flag=True, help=f"{QUICK_ROUNDS} rounds of {QUICK_SECONDS:g} s: a first impression.")
 @click.option(
+    "--messages",
+    type=click.IntRange(min=1_000),
+    help=f"Messages of the memory that `flush-latency` flushes [{MESSAGES:,}; with --quick {QUICK_MESSAGES:,}].",
+)
+@click.option(
     "--generator",
     type=click.Choice(["auto", "own", "redis-benchmark"]),
     default="auto",
@@ -63,6 +69,7 @@ def main(
     rounds: int | None,
     seconds: float | None,
     quick: bool,
+    messages: int | None,
     generator: str,
     output: Path,
     markdown: Path | None,
@@ -71,13 +78,14 @@ def main(
     """Measure memsidecar against the same work on Redis directly. It starts and stops all servers itself."""
     if listing:
         for name, text in SCENARIOS.items():
-            click.echo(f"{name:<9} {text}")
+            click.echo(f"{name:<14} {text}")
         return
     options = Options(
         scenarios=[name for name in SCENARIOS if not scenarios or name in scenarios],
         rounds=rounds or (QUICK_ROUNDS if quick else ROUNDS),
         seconds=seconds or (QUICK_SECONDS if quick else SECONDS),
         generator=cast("GeneratorChoice", generator),
+        messages=messages or (QUICK_MESSAGES if quick else MESSAGES),
     )
     # So that the servers are stopped, and not only when Ctrl-C is pressed.
     signal.signal(signal.SIGTERM, _end)

@@ -37,6 +37,9 @@ DIFFERENT_TEXTS = 20_000
 APPENDS_PER_S, READS_PER_S = 100, 25
 """For the large memory, and the same for the others: a busy sidecar, not a full one."""
 
+LEAST_S = 0.5
+"""Of the phase without a flush, for a dozen reads."""
+
 CONNECTIONS = 4
 """Per stream."""
 
@@ -70,7 +73,7 @@ def measure_flush_latency(
         engine: who runs the flush.
         size: messages of the memory that is flushed.
         rounds: how often both phases are measured, in turn.
-        seconds: length of the phase without a flush; the other one lasts as long as the flush.
+        seconds: length of the phase without a flush, `LEAST_S` at least; the other one lasts as long as the flush.
         advance: is called after each phase.
     """
     with FlushStage(engine, DEFINITIONS) as stage:
@@ -78,7 +81,7 @@ def measure_flush_latency(
         timed: list[dict[str, dict[str, Timed]]] = []
         told: list[dict[str, float]] = []
         for _ in range(rounds):
-            quiet, before = scene.quiet(seconds)
+            quiet, before = scene.quiet(max(seconds, LEAST_S))
             advance()
             flushing, meanwhile = scene.flushing()
             advance()

@@ -14,6 +14,8 @@ from typing import Literal, Protocol
 from benchmarks.append import append_cases
 from benchmarks.ceiling import ceiling_cases
 from benchmarks.facts import facts
+from benchmarks.flush_latency import measure_flush_latency
+from benchmarks.flush_stage import Engine, engines
 from benchmarks.forward import forward_cases
 from benchmarks.read import read_cases
 from benchmarks.redis_benchmark import maybe_find_redis_benchmark
@@ -29,6 +31,7 @@ SCENARIOS = {
     "append": "MEMAPPEND against the same script on Redis, and against RPUSH",
     "read": "MEMREAD within a budget of tokens, from 1,000 and from 100,000 messages",
     "forward": "SET, GET, RPUSH through the sidecar, straight to Redis, and through HAProxy where it is installed",
+    "flush-latency": "appends and reads while a large memory is flushed, against the same without a flush",
 }
 """What there is to run, in this order."""
 
@@ -49,17 +52,32 @@ class Options:
         seconds: length of a measurement.
         generator: who generates the load of `forward`; `auto` is our own and, where it is installed,
             redis-benchmark too.
+        messages: of the memory that `flush-latency` flushes.
     """
 
     scenarios: Sequence[str]
     rounds: int
     seconds: float
     generator: GeneratorChoice = "auto"
+    messages: int = 100_000
 
     @property
     def warm_up_s(self) -> float:
         """How long a load runs before it is measured."""
         return min(self.seconds * WARM_UP_SHARE, MAX_WARM_UP_S)
+
+
+def _flush_latency(engine: Engine, options: Options, advance: Callable[[], None]) -> list[CaseResult]:
+    return measure_flush_latency(
+        engine, size=options.messages, rounds=options.rounds, seconds=options.seconds, advance=advance
+    )
+
+
+FLUSH_SCENARIOS = {"flush-latency": _flush_latency}
+"""Those with servers of their own, for each engine that can be had, which measure all their cases together."""
+
+FLUSH_PHASES = 2
+"""Measurements of each of them in a round: without flushes, and with."""
 
 
 class Progress(Protocol):
@@ -89,15 +107,22 @@ def run(options: Options, progress: Progress) -> Report:
     tool = _tool(options.generator)
     with Stage() as stage:
         known = facts(stage)
-        cases = [case for name in SCENARIOS if name in options.scenarios for case in _cases(stage, name, options, tool)]
-        progress.begin(sum(len(case.contenders) for case in cases) * options.rounds)
+        wanted = [name for name in SCENARIOS if name in options.scenarios and name not in FLUSH_SCENARIOS]
+        cases = [case for name in wanted for case in _cases(stage, name, options, tool)]
+        flushing = [(name, engine) for name in FLUSH_SCENARIOS if name in options.scenarios for engine in engines()]
+        measurements = sum(len(case.contenders) for case in cases) + len(flushing) * FLUSH_PHASES
+        progress.begin(measurements * options.rounds)
         results = [_run_case(case, options, progress) for case in cases]
+    for name, engine in flushing:
+        progress.case(f"{name}: {engine}")
+        results += FLUSH_SCENARIOS[name](engine, options, progress.advance)
     parameters: dict[str, object] = {
         "scenarios": list(options.scenarios),
         "rounds": options.rounds,
         "seconds": options.seconds,
         "warm_up_seconds": options.warm_up_s,
         "generator": options.generator,
+        "messages": options.messages,
         "redis_benchmark": tool is not None,
     }
     return Report(known, parameters, results, round(monotonic() - begun, 1))
