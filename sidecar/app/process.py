@@ -1,14 +1,19 @@
-"""What every process of ours does alike: hears the signals to stop, calms the garbage collector, ends its tasks."""
+"""What every process of ours does alike: hears the signals to stop, calms the garbage collector, favours its event
+loop, ends its tasks."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import signal
+import sys
 from collections.abc import Collection
 
 GC_THRESHOLDS = (50_000, 20, 100)
 """Young objects before a search (CPython: 700), and how many searches until one looks at older ones."""
+
+SWITCH_INTERVAL_S = 0.0005
+"""How long a thread keeps the interpreter when another one wants it (CPython: 5 ms)."""
 
 CANCEL_AGAIN_S = 0.2
 """A cancelled task ends within milliseconds, unless the cancellation was swallowed."""
@@ -31,6 +36,15 @@ def calm_the_garbage_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+
+
+def favour_the_event_loop() -> None:
+    """Let the loop have the interpreter sooner while a thread summarises or counts a large text.
+
+    The loop asks for it after every wait for a socket, two or three times per command, and each time it waited for the
+    5 ms of such a thread: an append took ten times as long as without a flush. The thread loses some per cent.
+    """
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
 
 
 async def end(tasks: Collection[asyncio.Task[None]]) -> None:

@@ -22,7 +22,7 @@ from sidecar.app.building import (
     own_credentials,
     temporal_key,
 )
-from sidecar.app.process import calm_the_garbage_collector, end, stop_on_signals
+from sidecar.app.process import calm_the_garbage_collector, end, favour_the_event_loop, stop_on_signals
 from sidecar.app.reloading import DefinitionsReload
 from sidecar.app.users import Users
 from sidecar.commands.table import COMMANDS
@@ -73,6 +73,7 @@ async def serve(settings: Settings, definitions: Definitions) -> None:
         ConfigurationError: an address cannot be bound.
     """
     stop = stop_on_signals()
+    favour_the_event_loop()
     async with asyncio.TaskGroup() as background:
         await _Sidecar(settings, definitions, background).run(stop)
 

@@ -1,4 +1,4 @@
-"""What every process does alike: it hears signals, calms the garbage collector, and ends its tasks."""
+"""What every process does alike: it hears signals, calms the garbage collector, favours its loop, and ends tasks."""
 
 from __future__ import annotations
 
@@ -6,11 +6,23 @@ import asyncio
 import gc
 import os
 import signal
+import sys
+import threading
+from statistics import quantiles
+from time import perf_counter
 
 import pytest
 
-from sidecar.app.process import GC_THRESHOLDS, calm_the_garbage_collector, end, stop_on_signals
+from sidecar.app.process import (
+    GC_THRESHOLDS,
+    calm_the_garbage_collector,
+    end,
+    favour_the_event_loop,
+    stop_on_signals,
+)
 from tests.support.waiting import eventually
+
+WAKE_UPS, PAUSE_S = 60, 0.001
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -36,6 +48,35 @@ def test_the_garbage_collector_is_calmed() -> None:
     finally:
         gc.unfreeze()
         gc.set_threshold(*before)
+
+
+async def test_a_busy_thread_keeps_the_loop_waiting_for_less() -> None:
+    """While a thread computes, the loop wakes up less than half as late as with CPython's own interval."""
+    before, stop = sys.getswitchinterval(), threading.Event()
+
+    def compute() -> None:
+        while not stop.is_set():
+            sum(range(100))
+
+    async def lateness() -> float:
+        late = []
+        for _ in range(WAKE_UPS):
+            begun = perf_counter()
+            await asyncio.sleep(PAUSE_S)
+            late.append(perf_counter() - begun - PAUSE_S)
+        return quantiles(late)[0]  # a machine that has more to do only adds to it
+
+    busy = threading.Thread(target=compute)
+    busy.start()
+    try:
+        usual = await lateness()
+        favour_the_event_loop()
+        favoured = await lateness()
+    finally:
+        stop.set()
+        busy.join()
+        sys.setswitchinterval(before)
+    assert favoured < usual / 2
 
 
 async def test_a_task_that_swallows_its_cancellation_is_cancelled_again() -> None:
