@@ -20,6 +20,7 @@ RESULTS = Path(__file__).parent / "results" / "latest.json"
 ROUNDS, SECONDS = 5, 2.0
 QUICK_ROUNDS, QUICK_SECONDS = 3, 0.3
 MESSAGES, QUICK_MESSAGES = 100_000, 10_000
+MEMORIES, QUICK_MEMORIES = 2_000, 200
 
 MIN_WIDTH = 120
 """Columns of the tables. A narrower terminal wraps lines, which is easier to read than cells of three letters."""
@@ -55,6 +56,11 @@ class Bar:
     help=f"Messages of the memory that `flush-latency` flushes [{MESSAGES:,}; with --quick {QUICK_MESSAGES:,}].",
 )
 @click.option(
+    "--memories",
+    type=click.IntRange(min=1),
+    help=f"Memories that are due at once in `flush-storm` [{MEMORIES:,}; with --quick {QUICK_MEMORIES:,}].",
+)
+@click.option(
     "--generator",
     type=click.Choice(["auto", "own", "redis-benchmark"]),
     default="auto",
@@ -70,6 +76,7 @@ def main(
     seconds: float | None,
     quick: bool,
     messages: int | None,
+    memories: int | None,
     generator: str,
     output: Path,
     markdown: Path | None,
@@ -86,6 +93,7 @@ def main(
         seconds=seconds or (QUICK_SECONDS if quick else SECONDS),
         generator=cast("GeneratorChoice", generator),
         messages=messages or (QUICK_MESSAGES if quick else MESSAGES),
+        memories=memories or (QUICK_MEMORIES if quick else MEMORIES),
     )
     # So that the servers are stopped, and not only when Ctrl-C is pressed.
     signal.signal(signal.SIGTERM, _end)
@@ -94,7 +102,7 @@ def main(
     try:
         with Progress(*columns, console=console, transient=True) as progress:
             report = run(options, Bar(progress))
-    except (DevProblem, LoadFailed) as problem:
+    except (DevProblem, LoadFailed, TimeoutError) as problem:
         raise click.ClickException(str(problem)) from problem
     report.write(output)
     if markdown is not None:

@@ -16,6 +16,7 @@ from benchmarks.ceiling import ceiling_cases
 from benchmarks.facts import facts
 from benchmarks.flush_latency import measure_flush_latency
 from benchmarks.flush_stage import Engine, engines
+from benchmarks.flush_storm import measure_flush_storm
 from benchmarks.forward import forward_cases
 from benchmarks.read import read_cases
 from benchmarks.redis_benchmark import maybe_find_redis_benchmark
@@ -32,6 +33,7 @@ SCENARIOS = {
     "read": "MEMREAD within a budget of tokens, from 1,000 and from 100,000 messages",
     "forward": "SET, GET, RPUSH through the sidecar, straight to Redis, and through HAProxy where it is installed",
     "flush-latency": "appends and reads while a large memory is flushed, against the same without a flush",
+    "flush-storm": "thousands of memories that are due within a second: how long, and at what cost",
 }
 """What there is to run, in this order."""
 
@@ -53,6 +55,7 @@ class Options:
         generator: who generates the load of `forward`; `auto` is our own and, where it is installed,
             redis-benchmark too.
         messages: of the memory that `flush-latency` flushes.
+        memories: that are due at once in `flush-storm`.
     """
 
     scenarios: Sequence[str]
@@ -60,6 +63,7 @@ class Options:
     seconds: float
     generator: GeneratorChoice = "auto"
     messages: int = 100_000
+    memories: int = 2_000
 
     @property
     def warm_up_s(self) -> float:
@@ -73,7 +77,13 @@ def _flush_latency(engine: Engine, options: Options, advance: Callable[[], None]
     )
 
 
-FLUSH_SCENARIOS = {"flush-latency": _flush_latency}
+def _flush_storm(engine: Engine, options: Options, advance: Callable[[], None]) -> list[CaseResult]:
+    return measure_flush_storm(
+        engine, memories=options.memories, rounds=options.rounds, seconds=options.seconds, advance=advance
+    )
+
+
+FLUSH_SCENARIOS = {"flush-latency": _flush_latency, "flush-storm": _flush_storm}
 """Those with servers of their own, for each engine that can be had, which measure all their cases together."""
 
 FLUSH_PHASES = 2
@@ -123,6 +133,7 @@ def run(options: Options, progress: Progress) -> Report:
         "warm_up_seconds": options.warm_up_s,
         "generator": options.generator,
         "messages": options.messages,
+        "memories": options.memories,
         "redis_benchmark": tool is not None,
     }
     return Report(known, parameters, results, round(monotonic() - begun, 1))

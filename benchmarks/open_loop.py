@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import cycle
+from math import inf
 from multiprocessing.connection import Connection
 from time import perf_counter, process_time
 from types import TracebackType
@@ -53,12 +54,14 @@ class Stream:
         requests: packed; sent in a circle.
         rate: requests per second, evenly spread.
         connections: the requests go to these in turn. One connection answers in order, as a session does.
+        once: send each request once, and then no more.
     """
 
     name: str
     requests: Sequence[bytes]
     rate: float
     connections: int = 1
+    once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +237,7 @@ class _Sender:
         for wire in self.wires:
             stack.callback(wire.socket.close)
         self._requests = cycle(stream.requests)
+        self._most = len(stream.requests) if stream.once else inf
         self._turns = cycle(self.wires)
 
     def begin(self, at: float) -> None:
@@ -245,7 +249,7 @@ class _Sender:
         while self.due <= now:
             next(self._turns).send(next(self._requests), self.due)
             self._sent += 1
-            self.due = self._first + self._sent / self.rate
+            self.due = self._first + self._sent / self.rate if self._sent < self._most else inf
 
     def timed(self, seconds: float, cpu_s: dict[str, float]) -> Timed:
         """Return the figures."""

@@ -1,6 +1,7 @@
 """The words of a benchmark: a scenario has cases, a case puts contenders side by side and compares them.
 
-Plain descriptions. Who runs them is `harness`, what they are is in `append`, `read`, `forward` and `ceiling`.
+Plain descriptions. Who runs them is `harness`, what they are is in `append`, `read`, `forward` and `ceiling`;
+`flush_latency` and `flush_storm` measure several cases at once and give their results themselves.
 """
 
 from __future__ import annotations

@@ -110,6 +110,11 @@ class TemporalServer(ChildProcess):
         return f"{LOOPBACK}:{self.port}"
 
     @property
+    def metrics_url(self) -> str:
+        """What Prometheus reads: the server's own counters, its calls among them."""
+        return f"http://{LOOPBACK}:{self._metrics_port}/metrics"
+
+    @property
     def ui_url(self) -> str | None:
         """The web page; None if there is none."""
         return None if self.ui_port is None else f"http://{LOOPBACK}:{self.ui_port}"

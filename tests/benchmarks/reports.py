@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.client import GENERATOR
 from benchmarks.load import Sample
-from benchmarks.results import CaseResult, ContenderResult, Report
+from benchmarks.results import CaseResult, ContenderResult, Figure, Report
 from benchmarks.scenario import MEMSIDECAR, Case, Comparison
 
 
@@ -14,7 +14,8 @@ def sample(rate: float, p50_ms: float | None, **cpu_s: float) -> Sample:
 
 
 def report() -> Report:
-    """Return a report: memsidecar at half of Redis's rate in every round, and a read that grows by 2 with limit 1.5."""
+    """Return a report: memsidecar at half of Redis's rate in every round, a read that grows by 2 with limit 1.5, and a
+    flush that holds something for 6.25 ms in one round, with limit 5."""
     appending = Case(
         scenario="append",
         name="50 connections",
@@ -54,6 +55,11 @@ def report() -> Report:
                     ContenderResult("large", [sample(5, 2.0)]),
                     ContenderResult("tool", [sample(5, None)]),
                 ],
+            ),
+            CaseResult(
+                Case("flush", "the flush itself", {"engine": "local"}, []),
+                [],
+                [Figure("longest hold", [2.0, 4.5, 6.25], "ms", 5.0), Figure("removed", [5_000.0, 5_000.0, 5_000.0])],
             ),
         ],
         seconds=12.5,

@@ -61,6 +61,21 @@ async def test_streams_are_told_apart(redis_server: RedisServer, redis_url: str)
     assert set(timed["often"].sample.cpu_s) == {"generator", "redis"}
 
 
+async def test_a_stream_that_ends(redis_server: RedisServer, redis_url: str) -> None:
+    """With `once` each request is sent a single time, while the other stream goes on."""
+    streams = [
+        Stream("once", [pack("INCR", "once"), pack("INCR", "twice")], 1_000, connections=2, once=True),
+        Stream("ping", [pack("PING")], 400),
+    ]
+    with OpenGenerator() as generator, redis.Redis.from_url(redis_url) as client:
+        client.config_resetstat()
+        generator.start(OpenLoad(redis_server.port, streams))
+        await answered(client, 20)
+        timed = generator.stop()
+        assert client.mget("once", "twice") == [b"1", b"1"]
+    assert timed["once"].sample.requests == 2
+
+
 async def test_a_refused_request_ends_the_load(redis_server: RedisServer, redis_url: str) -> None:
     """An error reply is no latency, and the next load can begin."""
     with OpenGenerator() as generator, redis.Redis.from_url(redis_url) as client:

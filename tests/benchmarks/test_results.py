@@ -40,10 +40,13 @@ def test_the_json_has_every_round(tmp_path: Path) -> None:
     path = tmp_path / "made" / "on the way" / "out.json"
     report().write(path)
     content = json.loads(path.read_text(encoding="utf-8"))
-    appending, reading = content["cases"]
+    appending, reading, flushing = content["cases"]
     assert appending["contenders"][0]["rate"] == {"median": 1_000, "least": 100, "most": 1_200}
     assert [one["rate"] for one in appending["contenders"][1]["rounds"]] == [500, 50, 600]
     assert appending["ratios"][0]["rounds"] == [0.5, 0.5, 0.5]
     assert reading["contenders"][2]["p50_ms"] is None
     assert reading["ratios"][0]["within_limit"] is False
+    assert flushing["figures"][0]["rounds"] == [2.0, 4.5, 6.25]
+    assert flushing["figures"][0]["within_limit"] is False
+    assert flushing["figures"][1]["within_limit"] is None
     assert content["seconds"] == 12.5

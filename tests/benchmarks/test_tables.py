@@ -32,6 +32,13 @@ def test_a_limit_that_is_not_kept_stands_below_its_table() -> None:
     assert "- 1 connection: growth: 2.00 (2.00-2.00); limit 1.5, NOT kept" in for_markdown(report())
 
 
+def test_figures_of_no_contender_are_sentences() -> None:
+    """Median, spread, unit; and a limit is one for every round, not for the median."""
+    text = for_markdown(report())
+    assert "- the flush itself: longest hold: 4.50 (2-6.25) ms; limit 5, NOT kept" in text
+    assert "- the flush itself: removed: 5,000 (5,000-5,000)\n" in text
+
+
 def test_tables_have_the_same_columns_one_below_the_other() -> None:
     """All rows of the terminal's tables have one width, which fits 120 columns."""
     shown = StringIO()
