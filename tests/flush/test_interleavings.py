@@ -1,186 +1,231 @@
-"""Random interleavings of appends, deletions, pins and competing flushes, against a model that is a list.
+"""Random interleavings of everything that changes a memory with competing, crashing and repeating flushers.
 
-What must hold whatever the order: a message disappears only because somebody deleted it or a committed flush had
-planned it, a pinned one never by a flush, none in part of a tool pair, and the totals are those of the log after every
-step.
+What must hold whatever the order is written in `flushed_world`: no acknowledged message disappears except by a hand
+that named it or by a committed plan that names it, and every total is that of the log after every action. To add an
+action: a rule here that runs a method of `World`, and that method says what it changes in `World.content`.
+
+Not here: real processes and servers that die; see `tests/e2e/test_flush_faults`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Any
 
-from hypothesis import HealthCheck, event, given, settings
+import pytest
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
-from sidecar.errors import FlushRefused
-from sidecar.flush import staging
 from sidecar.flush.steps import FlushSteps
-from sidecar.flush.ticket import Ticket
+from sidecar.memory.definition import Definition
+from sidecar.memory.message import StoredMessage
 from sidecar.store.flush_store import FlushStore
-from tests.flush.memories import SPACE, SUMMED, Entry, LiveMemory, NotingSummariser, WordCounter
+from tests.flush.flushed_world import UNANSWERED, UNSENT, Flusher, World
+from tests.flush.memories import SPACE, SUMMED, Entry, LiveMemory, WordCounter
+from tests.support.cutting_relay import Cut, CuttingRelay
 
-RUNS = 2
-"""Flushes that compete for the memory."""
-
-SMALL = replace(SUMMED, id="small", max_tokens=250, flush=replace(SUMMED.flush, summary_tokens=40))
+GROWS = replace(SUMMED, id="small", max_tokens=250, flush=replace(SUMMED.flush, summary_tokens=40))
 """Due above 200 tokens, a few messages."""
+
+TRIMS = replace(GROWS, overflow="trim")
+"""The same; above 250 tokens the oldest messages make room."""
+
+POLICIES = (
+    GROWS.flush,
+    replace(GROWS.flush, strategy="fifo"),
+    replace(GROWS.flush, target=0.2),
+)
+"""How each flusher was told to flush: a reload of the definitions reaches one process after the other."""
 
 KINDS: list[list[Entry]] = [
     [("user", "hello there", 60)],
     [("assistant", "hi", 90), ("user", "go on", 30)],
     [("system", "be kind", 20)],
     [("assistant", "", 40, '{"tool_calls":[{"id":"c"}]}'), ("tool", "42", 40, '{"tool_call_id":"c"}')],
-    [("user", "long", 300)] * 2,
+    [("user", "long", 110)] * 2,
 ]
 
-# Mostly appends and steps, so that many flushes get to their commit; the accidents are rare.
-WEIGHTED = [
-    *(("append", kind) for kind in range(len(KINDS))),
-    *(("step", run) for run in range(RUNS) for _ in range(6)),
-    *(("repeat", run) for run in range(RUNS)),
-    ("fail", 0),
-    ("lapse", 0),
-    ("lapse", 0),
-    ("clear", 0),
-    ("delete", 1),
-    ("pin", 0),
-    ("pin", 2),
-]
-
-ACTIONS = st.lists(st.sampled_from(WEIGHTED), min_size=30, max_size=90)
+REQUESTS = st.lists(st.sampled_from(KINDS), min_size=1, max_size=3)
+FLUSHERS = st.sampled_from([0, 0, 0, 1, 1, 2])
+CUTS = st.sampled_from([None, None, UNSENT, UNANSWERED])
+PLACES = st.integers(min_value=0, max_value=6)
 
 
-@dataclass
-class Run:
-    """One competitor: where it is, and what it planned."""
+class CountingSummariser:
+    """The port `Summariser`: says how many messages summaries stand for."""
 
-    number: int
-    at: str = "begin"
-    ticket: Ticket | None = None
-    planned: frozenset[str] = frozenset()
-    summarise: bool = False
-    round: int = 0
+    async def summarise(
+        self, earlier: str, messages: Sequence[StoredMessage], budget: int, count: Callable[[str], int]
+    ) -> str:
+        """Return one short sentence."""
+        return f"of {len(messages) + (int(earlier.split()[1]) if earlier else 0)} messages"
 
 
-@dataclass
-class World:
-    """The memory, the competitors, and the model: the ids that must be in the log."""
+class Interleavings(RuleBasedStateMachine):
+    """The rules. Each runs to its end before the next one: on Redis everything has an order."""
 
-    memory: LiveMemory
-    steps: FlushSteps
-    store: FlushStore
-    expected: list[str] = field(default_factory=list)
-    runs: list[Run] = field(default_factory=lambda: [Run(number) for number in range(RUNS)])
+    redis_url = ""
+    committed = 0  # flushes of all games, but for the last one of each
 
-    async def act(self, action: str, number: int) -> None:
-        """Do one thing, then compare with the model."""
-        if action == "append":
-            self.expected += await self.memory.append(KINDS[number])
-        elif action == "delete":
-            await self.memory.delete(*self.expected[number : number + 1], pairs=True)
-            left = await self.memory.ids()  # with the other half of a tool pair
-            assert len(self.expected) - len(left) in ((1, 2) if self.expected[number:] else (0,))
-            self.expected = [id_ for id_ in self.expected[:number] + self.expected[number + 1 :] if id_ in left]
-        elif action == "pin":
-            await self.memory.pin(*self.expected[number : number + 1])
-        elif action == "clear":
-            await self.memory.clear()
-            self.expected = []
-        elif action == "lapse":
-            if "flush_until" in await self.memory.meta():
-                await self.memory.lose_lease()
-        else:
-            await self._run(action, self.runs[number])
-        assert await self.memory.ids() == self.expected
-        await self.memory.assert_totals()
-        await self._assert_kept()
-        await self._assert_pairs()
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.open = AsyncExitStack()
 
-    async def _run(self, action: str, run: Run) -> None:
-        try:
-            if run.ticket is None:
-                await self._begin(run)
-            elif action == "fail":
-                await self.steps.fail(run.ticket, "gave up")
-                self._next_round(run)
-            else:
-                await self._advance(run, run.ticket, again=action == "repeat")
-        except FlushRefused as refused:
-            event(f"refused at {run.at}: {refused.reason}")
-            self._next_round(run)
+    @initialize(definition=st.sampled_from([GROWS, TRIMS]))
+    def begin(self, definition: Definition) -> None:
+        self.run(self._begin(definition))
 
-    async def _begin(self, run: Run) -> None:
-        begun = await self.steps.begin(*self.memory.address, run_id=f"{run.number}.{run.round}", force=False)
-        run.ticket = begun.ticket
-        run.at = "plan"
-
-    async def _advance(self, run: Run, ticket: Ticket, *, again: bool) -> None:
-        """Take the next step; with `again` take it twice, as after a lost answer."""
-        for _ in range(2 if again else 1):
-            if run.at == "plan":
-                run.summarise = (await self.steps.plan(ticket)).summarise
-                run.planned = await self._staged(ticket)
-            elif run.at == "summarise":
-                await self.steps.summarise(ticket, lambda: None)
-            else:
-                outcome = await self.steps.commit(ticket)
-                event(f"committed, again: {outcome.again}, summarised: {run.summarise}")
-                assert outcome.run_id == ticket.run_id
-                self.expected = [id_ for id_ in self.expected if id_ not in run.planned]
-        if run.at == "commit":
-            self._next_round(run)
-        else:
-            run.at = "summarise" if run.at == "plan" and run.summarise else "commit"
-
-    async def _staged(self, ticket: Ticket) -> frozenset[str]:
-        work = await self.store.work(*self.memory.address, ticket.run_id)
-        assert work is not None
-        ids = await self.memory.ids()
-        return frozenset(
-            id_
-            for part in staging.decode(work.plan).ranges
-            for id_ in ids[ids.index(part.first) : ids.index(part.last) + 1]
-        )
-
-    @staticmethod
-    def _next_round(run: Run) -> None:
-        run.ticket, run.round, run.planned, run.summarise = None, run.round + 1, frozenset(), False
-
-    async def _assert_kept(self) -> None:
-        """Every instruction and pinned message is there, and the totals know how many that are."""
-        kept = await self.memory.kept()
-        assert kept <= set(self.expected)
-        assert int((await self.memory.meta()).get("kept_messages", 0)) == len(kept)
-
-    async def _assert_pairs(self) -> None:
-        """A result directly follows its call: neither is there without the other."""
-        roles = [("call" if m.fields and "tool_calls" in m.fields else m.role) for m in await self.memory.messages()]
-        assert roles.count("call") == roles.count("tool")
-
-
-@settings(
-    max_examples=75, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
-@given(actions=ACTIONS)
-def test_no_message_disappears_unless_a_committed_flush_planned_it(
-    redis_url: str, actions: list[tuple[str, int]]
-) -> None:
-    """Whatever the order of appends, deletions, pins, steps, repeated steps, lost leases, failures and clears."""
-
-    async def play() -> None:
-        async with Redis.from_url(redis_url) as redis:
-            await redis.flushdb()
-            store = FlushStore(redis, SPACE)
-            steps = FlushSteps(
-                store=store,
-                definitions={SMALL.id: SMALL},
-                counter=lambda encoding: WordCounter(),
-                summariser=NotingSummariser(),
+    async def _begin(self, definition: Definition) -> None:
+        redis = await self.open.enter_async_context(Redis.from_url(self.redis_url))
+        relay = await self.open.enter_async_context(CuttingRelay(self.redis_url))
+        behind = Redis.from_url(relay.url, retry=Retry(NoBackoff(), 0))
+        store = FlushStore(await self.open.enter_async_context(behind), SPACE)
+        await redis.flushdb()
+        self.world = World(redis, relay, store, LiveMemory(redis, definition))
+        await self.world.prepare()
+        self.flushers = [
+            Flusher(
+                f"f{number}",
+                FlushSteps(
+                    store=store,
+                    definitions={definition.id: replace(definition, flush=policy)},
+                    counter=lambda encoding: WordCounter(),
+                    summariser=CountingSummariser(),
+                ),
             )
-            world = World(LiveMemory(redis, SMALL), steps, store)
-            for action, number in actions:
-                await world.act(action, number)
+            for number, policy in enumerate(POLICIES)
+        ]
 
-    asyncio.run(play())
+    def run(self, action: Coroutine[Any, Any, None]) -> None:
+        """Carry one action out."""
+        self.runner.run(action)
+
+    def nth(self, place: int) -> str:
+        """Return the id at a place, counted from the oldest and round."""
+        ids = self.world.content.ids
+        return ids[place % len(ids)] if ids else "1-1"
+
+    def go(self, number: int, steps: int, cut: Cut | None = None) -> None:
+        """Let a flusher take some steps; the first answer of each is lost where that is wanted."""
+        for _ in range(steps):
+            self.run(self.world.advance(self.flushers[number], cut))
+            self.nothing_is_lost()
+
+    # ---- clients ----
+
+    @rule(requests=REQUESTS, holder=st.booleans())
+    def append(self, requests: list[list[Entry]], holder: bool) -> None:
+        self.run(self.world.append(requests, holder=holder))
+
+    @rule(
+        requests=st.lists(st.sampled_from(KINDS), min_size=3, max_size=3),
+        number=FLUSHERS,
+        steps=st.sampled_from([0, 1, 2, 3, 4, 4, 4, 4]),
+    )
+    def fill(self, requests: list[list[Entry]], number: int, steps: int) -> None:
+        """Appends that mostly make a flush due, and a part of one: by itself chance would hardly come to a commit."""
+        self.run(self.world.append(requests, holder=True))
+        self.go(number, steps)
+
+    @rule(entries=st.sampled_from(KINDS), clears=st.booleans())
+    def begin_anew(self, entries: list[Entry], clears: bool) -> None:
+        if clears:
+            self.run(self.world.clear())
+            self.run(self.world.append([entries]))
+        else:
+            self.run(self.world.write(entries))
+
+    @rule(place=PLACES, pairs=st.booleans())
+    def delete(self, place: int, pairs: bool) -> None:
+        self.run(self.world.delete([self.nth(place)], pairs=pairs))
+
+    @precondition(lambda self: self.world.content.log)
+    @rule(place=PLACES, pins=st.booleans())
+    def pin(self, place: int, pins: bool) -> None:
+        self.run(self.world.pin(self.nth(place), pins=pins))
+
+    @rule(number=FLUSHERS, steps=st.integers(min_value=0, max_value=4), ends=st.sampled_from([True, True, False]))
+    def turn(self, number: int, steps: int, ends: bool) -> None:
+        """An agent's turn, in which a flusher goes as far as it may; or only its begin, or its late end."""
+        if not self.world.locked:
+            self.run(self.world.lock())
+        self.go(number, steps)
+        if ends:
+            self.run(self.world.unlock())
+
+    # ---- flushers ----
+
+    @rule(number=FLUSHERS, steps=st.integers(min_value=1, max_value=4), cut=CUTS)
+    def advance(self, number: int, steps: int, cut: Cut | None) -> None:
+        self.go(number, steps, cut)
+
+    @rule(number=FLUSHERS)
+    def advance_twice(self, number: int) -> None:
+        self.run(self.world.advance(self.flushers[number], times=2))
+
+    @rule(number=FLUSHERS, cut=CUTS, end=st.sampled_from(["crash", "crash and lapse", "fail", "lapse"]))
+    def accident(self, number: int, cut: Cut | None, end: str) -> None:
+        if end == "fail":
+            self.run(self.world.fail(self.flushers[number]))
+        elif end != "lapse":
+            self.run(self.world.crash(self.flushers[number], cut))
+        if "lapse" in end:
+            self.run(self.world.lapse())
+
+    @precondition(lambda self: self.world.ghosts)
+    @rule(number=PLACES, step=st.sampled_from(["plan", "summarise", "commit", "commit", "renew", "fail"]))
+    def haunt(self, number: int, step: str) -> None:
+        self.run(self.world.haunt(number, step))
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        self.run(self.world.check())
+
+    def teardown(self) -> None:
+        try:
+            if hasattr(self, "world"):
+                type(self).committed += len(self.world.commits)
+                self.run(self.world.finish(self.flushers[0]))
+        finally:
+            self.run(self.open.aclose())
+            self.runner.close()
+
+
+def play(redis_url: str, *, examples: int, steps: int) -> None:
+    """Play so many games of so many actions. Fails too where there was hardly a flush among them."""
+    machine: Any = type("Interleavings", (Interleavings,), {"redis_url": redis_url})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
+    print(f"{machine.committed} flushes in {examples} games")
+    assert machine.committed > examples // 4
+
+
+def test_no_message_disappears_unless_a_committed_flush_planned_it(redis_url: str) -> None:
+    """Whatever the order of clients' changes and of the steps of flushers that compete, crash, repeat and come late."""
+    play(redis_url, examples=45, steps=40)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1_800)
+def test_the_same_for_long(redis_url: str) -> None:
+    """The same in thousands of longer orders: `python -m pytest -m long tests/flush/test_interleavings.py`."""
+    play(redis_url, examples=1_500, steps=80)
