@@ -13,8 +13,9 @@ from sidecar.memory.addressing import Memory
 from sidecar.memory.definition import Definition, LockPolicy
 from sidecar.memory.requests import ForkRequest, ReadRequest
 from sidecar.memory.results import AppendResult
+from sidecar.store.flush_store import FlushStore, Limits
 from sidecar.store.fork import LEASE_MS, Forks
-from tests.flush.memories import Entry, LiveMemory, talk
+from tests.flush.memories import SPACE, Entry, LiveMemory, talk
 from tests.store.live import DUE, SHORT, LiveStore, change, memory
 
 SOURCE, TARGET = memory(instance="source"), memory(instance="target")
@@ -167,6 +168,23 @@ async def test_a_target_with_a_content(live: LiveStore, redis_client: Redis) -> 
     stored = [message.id for message in (await live.read(TARGET)).messages]
     assert stored[-1] == following.first_id
     assert _number(following.first_id) > _number(mine.first_id)
+
+
+async def test_a_flush_of_the_emptied_target_ends(live: LiveStore, redis_client: Redis) -> None:
+    """A flush of what was there before is none of the copy: none runs, and the next one begins at once.
+
+    Every command that empties a memory ends its flush; a lease that is left is that of a log emptied by hand.
+    """
+    await live.append(SOURCE, *CALLS)
+    mine = await live.append(TARGET, ("system", "mine", 3))
+    await live.delete(TARGET, mine.first_id or "")
+    await change(redis_client, TARGET, {"flush_run": "old", "flush_until": 1 << 50})
+    await fork(live)
+    assert (await live.info(TARGET)).flush == "none"
+    store = FlushStore(redis_client, SPACE)
+    address, limits = (TARGET.definition.id, TARGET.instance), Limits(None, None)
+    begun = await store.begin(*address, run_id="new", lease_ms=1000, force=True, limits=limits)
+    assert begun.code == "begun"
 
 
 def _number(id_: str | None) -> tuple[int, ...]:

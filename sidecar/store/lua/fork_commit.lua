@@ -84,7 +84,9 @@ if is_due then
   fields[#fields + 1] = 'generation'
   fields[#fields + 1] = 1
 end
-redis.call('HDEL', meta, 'floor', 'summary_tokens', 'summary_first', 'summary_last', 'summary_messages')
+-- A flush of what was there earlier ends with it: the new epoch refuses its steps, and nobody waits for its lease.
+redis.call('HDEL', meta, 'floor', 'summary_tokens', 'summary_first', 'summary_last', 'summary_messages', 'flush_run',
+  'flush_until')
 redis.call('HSET', meta, unpack(fields))
 for _, key in ipairs({ log, meta, keep }) do
   if ttl > 0 then redis.call('PEXPIREAT', key, now + ttl) else redis.call('PERSIST', key) end
