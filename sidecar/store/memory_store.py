@@ -131,7 +131,7 @@ class MemoryStore:
             (keys.log, keys.meta, keys.keep, *noted),
             arguments,
             lambda reply: done(_understood(memory, reply, partial(_found, request))),
-            resend=True,
+            resend=True,  # also where it notes that it was there: twice says the same
         )
 
     def info(self, memory: Memory, done: Callable[[MemoryInfo | BaseException], None]) -> None:

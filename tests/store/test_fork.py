@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from sidecar.errors import Locked, NotEmpty, RedisRefused
 from sidecar.memory.addressing import Memory
-from sidecar.memory.definition import Definition, LockPolicy
+from sidecar.memory.definition import Definition, FlushPolicy, LockPolicy
 from sidecar.memory.requests import ForkRequest, ReadRequest
 from sidecar.memory.results import AppendResult
 from sidecar.store.flush_store import FlushStore, Limits
@@ -49,6 +49,16 @@ def live_memory(redis: Redis, where: Memory) -> LiveMemory:
 
 
 # ---- what is copied ----
+
+
+async def test_a_copy_has_no_access_times(live: LiveStore, redis_client: Redis) -> None:
+    """Of a copy nothing has been read yet, whatever was read of its source."""
+    recalled = Definition(id="recalled", max_tokens=None, flush=FlushPolicy(strategy="lru"))
+    source, target = memory(recalled, "source"), memory(recalled, "target")
+    await live.append(source, *talk(5))
+    await live.read(source, touch=True)
+    await fork(live, source, target)
+    assert (await redis_client.zcard(source.keys.seen), await redis_client.exists(target.keys.seen)) == (5, 0)
 
 
 async def test_a_copy_has_all_of_it(live: LiveStore, redis_client: Redis) -> None:
