@@ -42,7 +42,8 @@ ERRORS = {
     "k NOW": "ERR MEMFLUSH has no option 'NOW'; it knows CONTEXT, STRATEGY, TARGET, FORCE, DRYRUN and WAIT",
     "k WAIT": "ERR MEMFLUSH expects a number after WAIT at the end of its arguments",
     "k STRATEGY": "ERR MEMFLUSH expects a name after STRATEGY at the end of its arguments",
-    "k STRATEGY best": "ERR STRATEGY takes one of fifo, hybrid_summary, lru, priority, token_aware_lru, tool_trim, not 'best'",
+    "k STRATEGY best": "ERR STRATEGY takes one of fifo, hybrid_summary, lru, priority, token_aware_lru, tool_trim, "
+    "not 'best'",
     "k TARGET": "ERR MEMFLUSH expects a number after TARGET at the end of its arguments",
     "k TARGET -1": "ERR TARGET takes a whole number from 0 to 2^53, not '-1'",
     "k TARGET few": "ERR TARGET takes a whole number from 0 to 2^53, not 'few'",

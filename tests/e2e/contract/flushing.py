@@ -53,7 +53,9 @@ FLUSHING = (
         step("MEMFLUSH <key> FORCE STRATEGY fifo WAIT 10000", gives=done(5, 5, 25, 25)),
         step(
             "MEMFLUSH <key> STRATEGY dream",
-            gives=Refusal("ERR STRATEGY takes one of fifo, hybrid_summary, not 'dream'"),
+            gives=Refusal(
+                "ERR STRATEGY takes one of fifo, hybrid_summary, lru, priority, token_aware_lru, tool_trim, not 'dream'"
+            ),
         ),
     ),
     dialogue(
