@@ -341,7 +341,17 @@ class FlushStore:
             undo_ttl_ms or 0,
             *deed.arguments,
         ]
-        names = [keys.log, keys.meta, keys.keep, keys.due, keys.lock, *work_keys(keys)[1:], keys.undo, keys.was]
+        names = [
+            keys.log,
+            keys.meta,
+            keys.keep,
+            keys.due,
+            keys.lock,
+            *work_keys(keys)[1:],
+            keys.undo,
+            keys.was,
+            keys.seen,
+        ]
         code, *rest = await self._client.script("commit", names, arguments)
         if code == b"locked":
             return CommitReply("locked", left_ms=int(rest[0]))

@@ -12,25 +12,29 @@ from dataclasses import dataclass, replace
 from itertools import count, pairwise
 from typing import Any
 
+import pytest
 from redis.asyncio import Redis
 
 from sidecar.errors import FlushLocked, FlushRefused, Unavailable, Uncertain
 from sidecar.flush import staging
 from sidecar.flush.steps import FlushSteps
 from sidecar.flush.ticket import Ticket
+from sidecar.flush.undo import Undo
 from sidecar.memory.addressing import Memory
 from sidecar.memory.message import Message
 from sidecar.store import scripts
 from sidecar.store.batch import Append, call, fixed
+from sidecar.store.flush_copies import FlushCopies
 from sidecar.store.flush_store import FlushStore
+from sidecar.store.undo_store import UndoStore
 from tests.flush.content_model import Content, Said, order
-from tests.flush.memories import HOLDER, Entry, LiveMemory
+from tests.flush.memories import HOLDER, SPACE, Entry, LiveMemory
 from tests.support.cutting_relay import Cut, CuttingRelay
 
 UNSENT, UNANSWERED = Cut("request", 0), Cut("reply", 0)
 """A step's script is never executed; or it is, and nobody hears of it."""
 
-FLUSH_SCRIPTS = ("begin", "facts", "stage", "commit", "renew", "fail")
+FLUSH_SCRIPTS = ("begin", "facts", "stage", "copy", "commit", "renew", "fail")
 
 _numbers = count(1)
 
@@ -65,12 +69,15 @@ class World:
         self.memory = memory
         self.content = Content()
         self.before_commit = Content()  # what the latest commit found
+        self.undoable: Content | None = None  # what the latest commit that took something found, as long as that counts
         self.commits: dict[tuple[str, int], str] = {}
+        self.taken: frozenset[str] = frozenset()  # what that commit took
         self.locked = False
         self.ghosts: list[tuple[Flusher, Ticket]] = []  # runs that are over, or crashed; their steps may still come
         self._redis = redis
         self._relay = relay
         self._store = store
+        self._undo = Undo(store=UndoStore(redis, SPACE), copies=FlushCopies(redis, SPACE))
 
     async def prepare(self) -> None:
         """Make the scripts known, so that a lost answer is that of a script which was executed."""
@@ -100,13 +107,31 @@ class World:
         (reply,) = await self._send([entries], holder=False, replaces=True)
         if reply:
             messages, kept = _acknowledged(entries, reply)
-            self.content = Content(tuple(messages), frozenset(kept))
+            self.content, self.undoable = Content(tuple(messages), frozenset(kept)), None
 
     async def clear(self) -> None:
         """Delete everything. While somebody holds the lock that is refused."""
         await self.memory.clear()
         if not self.locked:
-            self.content = Content()
+            self.content, self.undoable = Content(), None
+
+    async def undo(self) -> None:
+        """Undo the last flush that took something; under somebody's turn that is refused."""
+        was, there = self.undoable, {said.id for said in self.content.log}
+        if was is not None and self.locked:
+            with pytest.raises(FlushLocked):
+                await self._undo.undo(*self.memory.address)
+            return
+        outcome = await self._undo.undo(*self.memory.address)
+        if was is None:
+            assert outcome.restored is None
+            return
+        back = tuple(said for said in was.log if said.id in self.taken)
+        assert outcome.restored == len(back)
+        assert there.isdisjoint(self.taken)
+        log = sorted((*self.content.log, *back), key=lambda said: order(said.id))
+        self.content = replace(self.content, log=tuple(log), summary=was.summary, flushed=was.flushed)
+        self.undoable = None
 
     async def delete(self, ids: Sequence[str], *, pairs: bool) -> None:
         """Delete messages, with `pairs` the other halves of tool calls."""
@@ -251,6 +276,8 @@ class World:
             if result.role == "tool" and call_.role == "call":
                 assert (call_.id in going) == (result.id in going), "a flush parted a tool pair"
         self.before_commit = self.content
+        if going:
+            self.undoable, self.taken = self.content, going
         left = self.content.without(going)
         summary = meta.get("summary", "") if plan.summarise else left.summary
         if plan.summarise and going:

@@ -168,6 +168,12 @@ class Interleavings(RuleBasedStateMachine):
         if ends:
             self.run(self.world.unlock())
 
+    @rule(lapses=st.booleans())
+    def undo(self, lapses: bool) -> None:
+        self.run(self.world.undo())
+        if lapses:
+            self.run(self.world.lapse())
+
     # ---- flushers ----
 
     @rule(number=FLUSHERS, steps=st.integers(min_value=1, max_value=4), cut=CUTS)
@@ -222,6 +228,13 @@ def play(redis_url: str, *, examples: int, steps: int) -> None:
 def test_no_message_disappears_unless_a_committed_flush_planned_it(redis_url: str) -> None:
     """Whatever the order of clients' changes and of the steps of flushers that compete, crash, repeat and come late."""
     play(redis_url, examples=45, steps=40)
+
+
+def test_the_same_where_logs_are_made_anew(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same where each commit swaps the log for one that was made beside it, as those that take much do."""
+    # Patched, because it takes over a thousand messages to come to this, which is the whole time of a game.
+    monkeypatch.setattr("sidecar.flush.staging.MOST_IDS", -1)
+    play(redis_url, examples=20, steps=40)
 
 
 @pytest.mark.long

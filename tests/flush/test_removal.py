@@ -134,14 +134,15 @@ async def test_the_last_id_goes_over_to_the_new_log(store: FlushStore, memory: L
 async def test_the_new_log_lives_as_long_as_the_memory(
     store: FlushStore, redis_client: Redis, ttl_ms: int | None
 ) -> None:
-    """The log that takes the old one's place ends with the memory, not with the work it was, and not never."""
+    """The log that takes the old one's place ends with the memory, not with the work it was; access times do, too."""
     memory = LiveMemory(redis_client, replace(CHAT, ttl_ms=ttl_ms))
     ids = await memory.append(talk(20))
+    await redis_client.zadd(memory.keys.seen, {ids[-1]: 1})
     plan = msgspec.structs.replace(planned(ids, [GOES] * 10 + [LEFT] * 10), freed_tokens=500)
     await commit(store, memory, plan, "a")
-    lives = [await redis_client.pttl(key) for key in (memory.keys.log, memory.keys.meta)]
+    lives = [await redis_client.pttl(key) for key in (memory.keys.log, memory.keys.meta, memory.keys.seen)]
     if ttl_ms is None:
-        assert lives == [-1, -1]
+        assert lives == [-1, -1, -1]
     else:
         assert all(80_000 < life <= 90_000 for life in lives)
 

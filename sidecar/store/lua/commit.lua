@@ -2,7 +2,7 @@
 -- what is shortened must have been prepared (`shorten`), and where the plan takes much, the log that is to be as well.
 --
 -- KEYS  1 log   2 meta   3 keep   4 due (outbox of the shard)   5 lock
---       6 work (the staged plan and summary)   7 aside   8 brief   9 next   10 undo   11 was
+--       6 work (the staged plan and summary)   7 aside   8 brief   9 next   10 undo   11 was   12 seen
 -- ARGV  1 run id
 --       2 epoch, 3 fence, 4 generation, 5 time in ms that begin returned
 --       6 token threshold, -1 for none
@@ -198,5 +198,6 @@ if ttl > 0 then -- one moment for all of them, as in the append
   redis.call('PEXPIREAT', log, now + ttl)
   redis.call('PEXPIREAT', meta, now + ttl)
   redis.call('PEXPIREAT', keep, now + ttl)
+  redis.call('PEXPIREAT', KEYS[12], now + ttl)
 end
 return answer('committed', again)
