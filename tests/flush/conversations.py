@@ -1,4 +1,4 @@
-"""Three conversations of more than forty turns, with the facts that a summary of each has to hold.
+"""Four conversations of more than forty turns, with the facts that a summary of each has to hold.
 
 One line per message: `u:` user, `a:` assistant, `t:` result of the call before it, `c: name {arguments}` the
 assistant calls a tool. `\\n` in a line is a line break of the message.
@@ -215,4 +215,71 @@ a: You're welcome!
     further=["rules.json", "revision 57", "stopgap", "without Priya", "PAY-3187"],
 )
 
-CONVERSATIONS = {"parcel": PARCEL, "trip": TRIP, "debug": DEBUG}
+RESEARCH = conversation(
+    """
+u: I'm writing a review on lithium recycling for our board. I need solid numbers on recovery rates of hydrometallurgy against pyrometallurgy.
+a: Happy to help. Which period should the sources cover?
+u: 2019 or later, peer reviewed only.
+a: Noted: peer reviewed, 2019 or later. I'll start with a search.
+c: search_papers {"query": "lithium recovery hydrometallurgy pyrometallurgy comparison", "from": 2019, "limit": 5}
+t: {"total": 312, "results": [{"id": "W301", "title": "Closed-loop recycling of NMC cathodes by leaching", "year": 2021, "cited_by": 188}, {"id": "W877", "title": "Slag chemistry in battery smelting", "year": 2020, "cited_by": 96}, {"id": "W142", "title": "Direct recycling: promise and limits", "year": 2022, "cited_by": 54}]}
+a: There are 312 hits. Three look central: W301 on leaching, W877 on smelting, W142 on direct recycling.
+u: Let's see the first one.
+c: fetch_paper {"id": "W301", "sections": ["abstract", "results"]}
+t: {"id": "W301", "authors": ["Okafor", "Lindqvist"], "abstract": "We report leaching of spent NMC cathodes with 1.5 M citric acid.", "results": "Lithium recovery reached 94.2 percent and cobalt 98.1 percent at 85 degrees. Energy demand was 4.1 MJ per kg."}
+a: Okafor and Lindqvist report 94.2 percent lithium recovery by leaching with citric acid at 85 degrees.
+u: good. is that lab scale?
+a: Yes, batches of 50 grams, so it is lab scale only.
+u: Then we have to say so in a footnote.
+a: I'll mark it as lab scale.
+u: And the smelting paper?
+c: fetch_paper {"id": "W877", "sections": ["abstract", "results"]}
+t: {"id": "W877", "authors": ["Haverkamp"], "abstract": "Lithium reports to the slag in conventional smelting.", "results": "Without slag treatment lithium recovery was below 1 percent; with chlorination of the slag it rose to 61 percent. Energy demand was 11.8 MJ per kg."}
+a: Haverkamp finds less than 1 percent lithium without slag treatment, and 61 percent with chlorination, at 11.8 MJ per kg.
+u: wow, that's a big gap
+a: It is. Most smelters do not treat their slag.
+u: Is there anything at industrial scale for hydro?
+c: search_papers {"query": "industrial hydrometallurgical lithium recovery plant data", "from": 2019, "limit": 3}
+t: {"total": 21, "results": [{"id": "W519", "title": "Two years of plant data from a hydrometallurgical line", "year": 2023, "cited_by": 31}, {"id": "W520", "title": "Retracted: A plant study", "year": 2021, "cited_by": 12}]}
+a: W519 has two years of plant data. W520 has been retracted, so I leave it out.
+u: Definitely leave the retracted one out.
+c: fetch_paper {"id": "W519", "sections": ["results"]}
+t: {"id": "W519", "authors": ["Moreau", "Tanaka"], "results": "Over 24 months the line in Dunkirk processed 6,400 tonnes; lithium recovery averaged 83.5 percent."}
+a: Moreau and Tanaka report 83.5 percent on average over 24 months in Dunkirk, with 6,400 tonnes processed.
+u: That is the number we use as headline, 83.5 percent, not the lab value.
+a: Agreed: the headline is 83.5 percent from W519, the lab value goes into a footnote.
+u: What about costs?
+a: I found nothing peer reviewed on costs since 2019.
+u: ok then we leave costs out of the review. Say so openly in the limitations.
+a: Will do: no costs, stated under limitations.
+u: Does the EU regulation set a target?
+c: fetch_page {"url": "https://eur-lex.example/2023/1542", "find": "lithium recovery"}
+t: "Regulation (EU) 2023/1542, Annex XII: recovery of lithium of at least 50 percent by 31 December 2027 and 80 percent by 31 December 2031."
+a: Regulation (EU) 2023/1542 asks for 50 percent by the end of 2027 and 80 percent by the end of 2031.
+u: perfect, that is our hook for the introduction
+a: Good idea.
+u: hm, can you check whether W142 has recovery rates too?
+c: fetch_paper {"id": "W142", "sections": ["results"]}
+t: {"id": "W142", "results": "Direct recycling keeps the cathode structure; no elemental recovery rate is reported."}
+a: W142 reports no recovery rate, so it only fits the outlook.
+u: Fine, outlook it is.
+a: Noted.
+u: The draft goes to Dr. Ferrante on 14 November, at most 1,800 words.
+a: I'll keep it within 1,800 words for Dr. Ferrante, by 14 November.
+u: Thanks, next time we do the outline.
+a: You're welcome! See you then.
+""",
+    vital=[
+        "hydrometallurgy",
+        "2019 or later",
+        "peer reviewed",
+        "83.5 percent",
+        "61 percent",
+        "2023/1542",
+        "14 November",
+        "1,800 words",
+    ],
+    further=["Dunkirk", "Haverkamp", "lab scale", "94.2 percent", "retracted", "costs", "Ferrante", "80 percent"],
+)
+
+CONVERSATIONS = {"parcel": PARCEL, "trip": TRIP, "debug": DEBUG, "research": RESEARCH}

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from sidecar.errors import RedisRefused
 from sidecar.memory.definition import FlushPolicy
+from sidecar.memory.ports import Partial
 from sidecar.store.flush_store import (
     CONTENT_PAGE,
     FACTS_PAGE,
@@ -179,6 +180,40 @@ async def test_an_overtaken_run_stages_nothing(store: FlushStore, memory: LiveMe
     work = await store.work(*memory.address, "b")
     assert work is not None
     assert work.plan == b"two"
+
+
+async def test_parts_of_a_summary(store: FlushStore, memory: LiveMemory) -> None:
+    """The latest part is what a new try finds; it goes with the whole summary, and never stands for it."""
+    await memory.append(talk(20))
+    begun = await store.begin(*memory.address, run_id="a", lease_ms=LEASE_MS, force=False, limits=memory.limits)
+    lease = memory.lease("a", begun.epoch, begun.fence)
+    assert await store.stage_partial(lease, Partial("too early", 1)) == "lost-plan"
+    await store.stage_plan(lease, b"one")
+    work = await store.work(*memory.address, "a")
+    assert work is not None
+    assert work.partial == Partial()
+    for part in (Partial("first", 3), Partial("second", 6)):
+        assert await store.stage_partial(lease, part) == "staged"
+        work = await store.work(*memory.address, "a")
+        assert work is not None
+        assert (work.partial, work.summary_tokens) == (part, None)
+    await store.stage_summary(lease, "whole", 9)
+    work = await store.work(*memory.address, "a")
+    assert work is not None
+    assert (work.partial, work.summary_tokens) == (Partial(), 9)
+
+
+async def test_an_overtaken_run_stages_no_part(store: FlushStore, memory: LiveMemory) -> None:
+    """A part that comes too late is refused, as a whole summary is."""
+    await memory.append(talk(20))
+    first = await store.begin(*memory.address, run_id="a", lease_ms=LEASE_MS, force=False, limits=memory.limits)
+    await memory.lose_lease()
+    second = await store.begin(*memory.address, run_id="b", lease_ms=LEASE_MS, force=False, limits=memory.limits)
+    await store.stage_plan(memory.lease("b", second.epoch, second.fence), b"two")
+    assert await store.stage_partial(memory.lease("a", first.epoch, first.fence), Partial("late", 1)) == "stale-fence"
+    work = await store.work(*memory.address, "b")
+    assert work is not None
+    assert work.partial == Partial()
 
 
 async def test_nothing_is_staged_for_a_cleared_memory(store: FlushStore, memory: LiveMemory) -> None:
