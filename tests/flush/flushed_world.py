@@ -257,6 +257,11 @@ class World:
         try:
             outcome = await flusher.steps.commit(ticket)
             assert outcome.run_id == ticket.run_id
+        except FlushRefused:
+            meta = await self.memory.meta()
+            repeated = meta.get("epoch") == ticket.epoch and meta.get("last_run") == ticket.run_id
+            assert not repeated or meta["last_status"] != "done", "a repeated commit did not tell what it had done"
+            raise
         finally:
             meta = await self.memory.meta()
             done = (meta.get("last_run"), meta.get("last_status")) == (ticket.run_id, "done")

@@ -155,9 +155,13 @@ class Interleavings(RuleBasedStateMachine):
         self.run(self.world.delete([self.nth(place)], pairs=pairs))
 
     @precondition(lambda self: self.world.content.log)
-    @rule(place=PLACES, pins=st.booleans())
-    def pin(self, place: int, pins: bool) -> None:
-        self.run(self.world.pin(self.nth(place), pins=pins))
+    @rule(place=PLACES, pins=st.sampled_from([True, True, False]), number=FLUSHERS, steps=st.sampled_from([0, 2, 3]))
+    def pin(self, place: int, pins: bool, number: int, steps: int) -> None:
+        """Pin, mostly in the middle of a flush that may have planned otherwise."""
+        self.go(number, steps)
+        if self.world.content.log:
+            self.run(self.world.pin(self.nth(place), pins=pins))
+        self.go(number, steps)
 
     @rule(number=FLUSHERS, steps=st.integers(min_value=0, max_value=4), ends=st.sampled_from([True, True, False]))
     def turn(self, number: int, steps: int, ends: bool) -> None:
