@@ -81,6 +81,7 @@ class _Flight:
     def __init__(self, order: FlushOrder) -> None:
         self.order = order
         self.run = _Run()
+        self.has_place = True  # among those that may be under way at once
         self.begun: asyncio.Future[Begun] = asyncio.get_running_loop().create_future()
         # Its starter may have been cancelled; then nobody asks for the exception, and that is no bug.
         self.begun.add_done_callback(lambda begun: begun.cancelled() or begun.exception())
@@ -140,6 +141,7 @@ class LocalEngine:
         concurrency: how many work at once.
         lock_patience_s: how long a commit waits for the end of a turn.
         patience: with summarisers; None for the usual one.
+        answer_patience_s: how long a commit asks again where Redis went away.
     """
 
     name = "local"
@@ -152,11 +154,13 @@ class LocalEngine:
         concurrency: int = CONCURRENCY,
         lock_patience_s: float = LOCK_PATIENCE_S,
         patience: Patience | None = None,
+        answer_patience_s: float = ANSWER_PATIENCE_S,
     ) -> None:
         self._steps = steps
         self._space = space
         self._lock_patience_s = lock_patience_s
         self._patience = patience or Patience()
+        self._answer_patience_s = answer_patience_s
         self._slots = asyncio.Semaphore(concurrency)
         self._room = asyncio.Semaphore(concurrency * FLIGHTS_PER_SLOT)
         self._flights: dict[tuple[str, str], _Flight] = {}
@@ -208,7 +212,7 @@ class LocalEngine:
         # A task that is cancelled before its first step runs none of its code, and its starter waits for it.
         for flight in self._flights.values():
             self._end_badly(flight, EngineUnavailable(CLOSED), STOPPED)
-            self._room.release()
+            self._leave_place(flight)
         self._flights.clear()
 
     async def _join_or_launch(self, order: FlushOrder) -> tuple[_Flight, bool]:
@@ -263,6 +267,11 @@ class LocalEngine:
             self._end_badly(flight, bug, f"internal error: {type(bug).__name__}")
         finally:
             del self._flights[order.definition, order.instance]
+            self._leave_place(flight)
+
+    def _leave_place(self, flight: _Flight) -> None:
+        if flight.has_place:
+            flight.has_place = False
             self._room.release()
 
     @staticmethod
@@ -306,7 +315,7 @@ class LocalEngine:
     async def _commit(self, ticket: Ticket) -> FlushOutcome:
         """Commit; while somebody holds the turn lock of the memory, wait for the end of the turn."""
         clock = asyncio.get_running_loop().time
-        patient_until, away_since = clock() + self._lock_patience_s, None
+        patient_until, away_since, unanswered = clock() + self._lock_patience_s, None, False
         while True:
             try:
                 return await self._steps.commit(ticket)
@@ -314,13 +323,22 @@ class LocalEngine:
                 if clock() >= patient_until:
                     raise
                 away_since = None
+                # It holds no texts any more, and others must not wait for a turn that is none of theirs.
+                self._leave_place(self._flights[ticket.definition, ticket.instance])
                 await self._steps.renew(ticket)
                 await asyncio.sleep(min(max(locked.left_ms / 1000, FIRST_POLL_S), LONGEST_POLL_S))
-            except (Unavailable, Uncertain):
-                # Repeated, it tells what it did the first time.
-                away_since = away_since or clock()
-                if clock() >= away_since + ANSWER_PATIENCE_S:
+            except FlushRefused as refused:
+                # A commit whose answer was lost may have been made, and the memory have moved on from there.
+                if not unanswered:
                     raise
+                return await self._give_up_unsure(ticket, str(refused))
+            except (Unavailable, Uncertain) as away:
+                # Repeated, it tells what it did the first time.
+                away_since, unanswered = away_since or clock(), unanswered or isinstance(away, Uncertain)
+                if clock() >= away_since + self._answer_patience_s:
+                    if not unanswered:
+                        raise
+                    return await self._give_up_unsure(ticket, str(away))
                 await asyncio.sleep(LONGEST_POLL_S)
 
     async def _renew(self, ticket: Ticket) -> None:
@@ -331,6 +349,10 @@ class LocalEngine:
             except UpstreamError as trouble:
                 # Two more tries fit into the lease. If it runs out, the fence keeps everybody safe.
                 _log.warning("a lease could not be renewed", run_id=ticket.run_id, error=str(trouble))
+
+    async def _give_up_unsure(self, ticket: Ticket, error: str) -> FlushOutcome:
+        await self._give_up(ticket, error)
+        return FlushOutcome("failed", ticket.run_id, strategy=ticket.strategy, error=error, certain=False)
 
     async def _give_up(self, ticket: Ticket, error: str) -> None:
         try:

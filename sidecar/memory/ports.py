@@ -111,7 +111,10 @@ class FlushOrder:
 @dataclass(frozen=True, slots=True)
 class FlushOutcome:
     """How a flush ended. `messages` and `tokens` are the totals afterwards; `again` asks for another round. `shortened`
-    counts messages that stayed with less of their text; what they freed is in `tokens_freed`."""
+    counts messages that stayed with less of their text; what they freed is in `tokens_freed`.
+
+    `certain` is False where it failed and may have been carried out all the same: the commit's answer was lost.
+    """
 
     status: Literal["done", "not-due", "failed"]
     run_id: str = ""
@@ -125,6 +128,7 @@ class FlushOutcome:
     error: str = ""
     again: bool = False
     shortened: int = 0
+    certain: bool = True
 
 
 class FlushHandle(Protocol):

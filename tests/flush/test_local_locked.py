@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from itertools import repeat
 
 import pytest
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
-from sidecar.flush.local import LocalEngine
+from sidecar.flush.local import FLIGHTS_PER_SLOT, LocalEngine
 from sidecar.flush.steps import FlushSteps
+from sidecar.flush.ticket import Ticket
 from sidecar.memory.catalogue import Catalogue
-from sidecar.memory.ports import FlushOrder
+from sidecar.memory.ports import FlushOrder, FlushOutcome
+from sidecar.store import scripts
 from sidecar.store.flush_store import FlushStore
-from tests.flush.memories import SPACE, SUMMED, LiveMemory, WordCounter, talk
+from tests.flush.memories import SPACE, SUMMED, LiveMemory, NotingSummariser, WordCounter, talk
 from tests.flush.test_local import Gate
+from tests.support.cutting_relay import Cut, CuttingRelay
 from tests.support.waiting import eventually
 from tests.temporal.scripted import ScriptedSteps, done
 
@@ -107,6 +114,28 @@ async def test_a_flush_that_waits_for_a_turn_takes_no_ones_place(
     assert (await (await engine.start(FlushOrder("trimmed", "other"))).outcome()).status == "done"
     await memory.unlock()
     assert (await waiting.outcome()).status == "done"
+    await engine.close()
+
+
+async def test_many_that_wait_for_turns_leave_room_for_others(
+    redis_client: Redis, steps: FlushSteps, gate: Gate
+) -> None:
+    """With as many flushes waiting for locks as may be under way at once, another memory is flushed nevertheless."""
+    engine = LocalEngine(steps=steps, space=SPACE, concurrency=1)
+    locked = [LiveMemory(redis_client, TRIMMED, f"locked{number}") for number in range(2 * FLIGHTS_PER_SLOT)]
+    other = LiveMemory(redis_client, TRIMMED, "other")
+    gate.open.set()
+    for each in locked:
+        await each.append(talk(20))
+        await each.lock()
+    await other.append(talk(20))
+    async with asyncio.timeout(10):
+        waiting = [await engine.start(FlushOrder(*each.address)) for each in locked]
+        assert (await (await engine.start(FlushOrder("trimmed", "other"))).outcome()).status == "done"
+        for each in locked:
+            await each.unlock()
+        outcomes = [await handle.outcome() for handle in waiting]
+    assert {outcome.status for outcome in outcomes} == {"done"}
     await engine.close()
 
 
@@ -215,3 +244,35 @@ async def test_only_the_first_round_has_the_target() -> None:
     assert steps.ways == [("fifo", 300), ("fifo", None)]
     assert [force for _, force in steps.orders] == [True, False]
     await engine.close()
+
+
+async def test_a_commit_without_an_answer_is_not_told_as_undone(redis_url: str, memory: LiveMemory) -> None:
+    """Where the commit was made and every answer is lost for too long, the outcome says that nothing is certain."""
+    async with CuttingRelay(redis_url) as relay:
+        behind = Redis.from_url(relay.url, retry=Retry(NoBackoff(), 0))
+        async with behind:
+            for name in ("begin", "facts", "stage", "commit"):
+                await behind.script_load(scripts.load(name).source)
+            steps = CutSteps(
+                store=FlushStore(behind, SPACE),
+                definitions={TRIMMED.id: TRIMMED},
+                counter=lambda encoding: WordCounter(),
+                summariser=NotingSummariser(),
+            )
+            steps.relay = relay
+            engine = LocalEngine(steps=steps, space=SPACE, answer_patience_s=0.1)
+            outcome = await (await engine.start(ORDER)).outcome()
+            await engine.close()
+    assert (outcome.status, outcome.certain) == ("failed", False)
+    assert len(await memory.ids()) == 8
+    assert (await memory.meta())["last_status"] == "done"
+
+
+class CutSteps(FlushSteps):
+    """The real steps, whose commits get no answer from then on."""
+
+    relay: CuttingRelay
+
+    async def commit(self, ticket: Ticket) -> FlushOutcome:
+        self.relay.plan = repeat(Cut("reply", 0))
+        return await super().commit(ticket)
