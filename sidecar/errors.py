@@ -182,7 +182,7 @@ class SourceMoved(CommandError):
 
 
 class FlushFailed(CommandError):
-    """The flush that the caller waited for ended in an error; the memory is as it was."""
+    """The flush that the caller waited for ended in an error; it says whether the memory is as it was for certain."""
 
     prefix = "FLUSHFAILED"
 

@@ -14,6 +14,9 @@ from sidecar.memory.ports import FlushEngine, FlushHandle, FlushOrder, FlushOutc
 from sidecar.memory.requests import FlushRequest
 from sidecar.memory.results import FlushReport, MemoryInfo
 
+AS_IT_WAS = "the memory is as it was"
+MAYBE_DONE = "its commit may have been made all the same, then whole; MEMINFO shows it"
+
 
 class Flushing:
     """MEMFLUSH of one user.
@@ -22,7 +25,8 @@ class Flushing:
         engine: runs flushes.
         preview: plans without changing anything.
         undo: puts back what a flush took.
-        info: asks for the state of a memory, with the rights of the client.
+        info: asks for the state of a memory, with the rights of the client; with True it fails where the client
+            may not remove messages.
     """
 
     def __init__(
@@ -31,7 +35,7 @@ class Flushing:
         engine: FlushEngine,
         preview: FlushPreview,
         undo: FlushUndo,
-        info: Callable[[Memory], Awaitable[MemoryInfo]],
+        info: Callable[[Memory, bool], Awaitable[MemoryInfo]],
     ) -> None:
         self._engine = engine
         self._preview = preview
@@ -51,7 +55,7 @@ class Flushing:
         """
         memory = request.memory
         # Asked with the client's rights, also where FORCE does not care for the answer: the flush itself has ours.
-        info = await self._info(memory)
+        info = await self._info(memory, not request.dry_run)
         if request.undo:
             return await self._undone(memory)
         if not request.force and not _is_due(memory, info, request.target):
@@ -67,7 +71,8 @@ class Flushing:
             return FlushReport("started" if handle.started else "joined", handle.workflow_id, handle.run_id)
         outcome = await _wait(handle, request.wait_ms, stop)
         if outcome.status == "failed":
-            raise FlushFailed(f"{outcome.error or 'no reason given'}; the memory is as it was")
+            left = AS_IT_WAS if outcome.certain else MAYBE_DONE
+            raise FlushFailed(f"{outcome.error or 'no reason given'}; {left}")
         return _report(handle, outcome)
 
     async def _undone(self, memory: Memory) -> FlushReport:

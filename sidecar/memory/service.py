@@ -73,7 +73,7 @@ class Store(Protocol):
 
     def read(self, request: ReadRequest, done: Done, *, wait_ms: int = 0) -> None: ...
 
-    def info(self, memory: Memory, done: Done) -> None: ...
+    def info(self, memory: Memory, done: Done, *, may_remove: bool = False) -> None: ...
 
     def clear(self, memory: Memory, done: Done, *, token: str = "") -> None: ...
 
@@ -370,8 +370,8 @@ class MemoryService:
             return
         self._read_slowly(request, done)
 
-    async def _info(self, memory: Memory) -> MemoryInfo:
-        info = await _asked(lambda done: self._store.info(memory, done))
+    async def _info(self, memory: Memory, may_remove: bool) -> MemoryInfo:
+        info = await _asked(lambda done: self._store.info(memory, done, may_remove=may_remove))
         assert isinstance(info, MemoryInfo)
         return info
 

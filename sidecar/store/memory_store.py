@@ -134,14 +134,17 @@ class MemoryStore:
             resend=True,  # also where it notes that it was there: twice says the same
         )
 
-    def info(self, memory: Memory, done: Callable[[MemoryInfo | BaseException], None]) -> None:
-        """Tell the state of a memory. O(1)."""
+    def info(
+        self, memory: Memory, done: Callable[[MemoryInfo | BaseException], None], *, may_remove: bool = False
+    ) -> None:
+        """Tell the state of a memory; with `may_remove` only to a user who may remove messages from it. O(1)."""
 
         def answered(reply: Reply) -> None:
             done(_understood(memory, reply, partial(_memory_info, memory)))
 
         keys = memory.keys
-        self._pipe.call_script("info", (keys.log, keys.meta, keys.due, keys.lock), (keys.name,), answered, resend=True)
+        names = (keys.log, keys.meta, keys.due, keys.lock)
+        self._pipe.call_script("info", names, (keys.name, int(may_remove)), answered, resend=True)
 
     def ping(self, done: Callable[[BaseException | None], None]) -> None:
         """Ask Redis for a sign of life on the connection that MEM commands use."""

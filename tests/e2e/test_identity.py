@@ -308,6 +308,22 @@ class TestOwnUser:
         assert client.ask("SET app:k v") == "OK"
         assert stored(client.ask("AUTH ann secret-ann", append()))
 
+    @pytest.mark.parametrize("rights", ["-@write", "-xdel"])
+    def test_clients_who_only_read_start_no_flush_with_it(self, place: Place, rights: str) -> None:
+        """MEMFLUSH removes messages, so who may not is refused, due or not; DRYRUN, MEMINFO and MEMREAD only look."""
+        place.user("own", "+@all", "~*")
+        place.user("eve", *MEMORY_RIGHTS, rights)
+        place.start("own:secret-own@")
+        assert stored(place.client("AUTH ann secret-ann").ask(*[append()] * 4))
+        reader = place.client("AUTH eve secret-eve")
+        for order in ("MEMFLUSH m", "MEMFLUSH m FORCE", "MEMFLUSH m FORCE WAIT 5000", "MEMFLUSH m TARGET 0"):
+            assert noperm(reader.ask(order)), order
+        assert place.messages("m") == 4
+        for look in ("MEMFLUSH m FORCE DRYRUN", "MEMINFO m", "MEMREAD m"):
+            assert stored(reader.ask(look)), look
+        assert stored(place.client("AUTH ann secret-ann").ask("MEMFLUSH m FORCE WAIT 5000"))
+        assert place.messages("m") < 4
+
     def test_it_may_be_less_than_its_clients(self, place: Place) -> None:
         """A sidecar that may do little itself serves clients who may do more."""
         place.user("own", "-@all", "+ping", "+auth", "+hello", "+client", "+cluster", "+info", "+echo", "+@connection")

@@ -66,7 +66,7 @@ class AnsweringStore:
     def read(self, request: ReadRequest, done: Done, *, wait_ms: int = 0) -> None:
         self._answer(done, "read", request, wait_ms)
 
-    def info(self, memory: Memory, done: Done) -> None:
+    def info(self, memory: Memory, done: Done, *, may_remove: bool = False) -> None:
         self._answer(done, "info", memory.instance)
 
     def clear(self, memory: Memory, done: Done, *, token: str = "") -> None:

@@ -82,6 +82,11 @@ class TestFlush:
                 "FLUSHFAILED model is away; the memory is as it was",
             ),
             (
+                AnsweringEngine(FlushOutcome("failed", error="Redis is away", certain=False)),
+                FlushFailed,
+                "FLUSHFAILED Redis is away; its commit may have been made all the same, then whole; MEMINFO shows it",
+            ),
+            (
                 AnsweringEngine(FlushOutcome("failed")),
                 FlushFailed,
                 "FLUSHFAILED no reason given; the memory is as it was",

@@ -1,7 +1,7 @@
 -- info: the state of one memory. One script, so that all of it is of one moment.
 --
 -- KEYS  1 log   2 meta   3 due   4 lock
--- ARGV  1 the memory's name (member of due)
+-- ARGV  1 the memory's name (member of due)   2 '1': an error unless the user may remove messages
 -- Returns { now ms, pttl of meta, score in due or "", first id or "", last id or "", 1 if somebody holds the lock,
 --           value or "" of each of FIELDS }
 -- Cost: O(1).
@@ -9,6 +9,8 @@
 local FIELDS = { 'messages', 'tokens', 'summary_tokens', 'kept_tokens', 'epoch', 'encoding', 'flush_until',
   'last_status', 'last_flush', 'last_strategy', 'last_error' }
 
+-- Removes nothing: no entry has this id. Redis looks at the user's rights first, in every version alike.
+if ARGV[2] == '1' then redis.call('XDEL', KEYS[1], '0-0') end
 local clock = redis.call('TIME')
 local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
