@@ -28,7 +28,7 @@ DEFINITIONS = f"definitions:\n  - id: {DEFINITION}\n    max_tokens: null\n"
 LARGE = f"{DEFINITION}:large"
 """The memory that is flushed."""
 
-OTHERS, OTHER_MESSAGES = 50, 200
+OTHERS, OTHER_MESSAGES = 20, 200
 """Further memories, and what each holds: enough for a read of 8,000 tokens."""
 
 DIFFERENT_TEXTS = 20_000
