@@ -84,6 +84,7 @@ STDLIB_ONLY_PARTS = {"memory"}
 ONLY_THESE_IMPORTS: dict[str, set[str]] = {
     "sidecar/__init__.py": set(),
     "sidecar/temporal/__init__.py": set(),
+    "sidecar/temporal/sweep_workflow.py": {"temporalio", "sidecar.temporal.messages", "datetime"},
     "sidecar/temporal/workflow.py": {
         "temporalio",
         "sidecar.temporal.messages",

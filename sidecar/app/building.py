@@ -82,11 +82,6 @@ def make_redis_client(settings: Settings, dialer: Dialer) -> redis.asyncio.Redis
     )
 
 
-def temporal_key(settings: Settings) -> str | None:
-    """Return Temporal's API key, None where there is none."""
-    return settings.temporal_api_key.get_secret_value() if settings.temporal_api_key else None
-
-
 def make_flush_steps(
     settings: Settings, catalogue: Catalogue, client: redis.asyncio.Redis, metrics: Metrics
 ) -> FlushSteps:

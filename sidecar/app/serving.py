@@ -20,7 +20,6 @@ from sidecar.app.building import (
     make_redis_client,
     make_undo,
     own_credentials,
-    temporal_key,
 )
 from sidecar.app.process import calm_the_garbage_collector, end, favour_the_event_loop, stop_on_signals
 from sidecar.app.reloading import DefinitionsReload
@@ -31,7 +30,7 @@ from sidecar.config.settings import Settings
 from sidecar.errors import ConfigurationError, UpstreamError
 from sidecar.flush.dispatcher import Dispatcher
 from sidecar.flush.local import LocalEngine
-from sidecar.flush.sweeper import Sweeper
+from sidecar.flush.sweeper import GRACE_MS, Sweeper
 from sidecar.memory.addressing import Addressing, Memory
 from sidecar.memory.catalogue import Catalogue
 from sidecar.memory.health import Health
@@ -58,6 +57,10 @@ if TYPE_CHECKING:
 
 READY_LIMIT_S = 1.0
 """A kubelet gives a probe one second by default; Redis answers a PING in less than a millisecond."""
+
+SCHEDULES_MISSED = 3
+"""Sweeps of Temporal's schedule that a mark has outlived when sidecars take it to be unserved: one may be under way,
+and one may have met trouble."""
 
 LAST_REPLIES_S = 1.0
 """How long Redis may take to answer what clients that have gone already left behind."""
@@ -107,6 +110,7 @@ class _Sidecar:
             definitions=self._catalogue,
             metrics=self._metrics,
             interval_s=settings.sweep_interval_s,
+            grace_ms=self._grace_ms(),
         )
         self._wakeups = Wakeups(self._client)
         self._counter = partial(load_counter, engine=settings.token_engine)
@@ -259,16 +263,17 @@ class _Sidecar:
         if settings.engine == "local":
             return LocalEngine(steps=self._steps, space=space)
         # Only here, because loading the SDK takes half a second and 50 MB.
-        from sidecar.temporal.connection import Security
-        from sidecar.temporal.starter import TemporalEngine
+        from sidecar.app.temporal import make_temporal_engine, temporal_place
 
-        return TemporalEngine(
-            address=settings.temporal_address,
-            namespace=settings.temporal_namespace,
-            task_queue=settings.temporal_task_queue,
-            project=settings.project,
-            security=Security(api_key=temporal_key(settings), tls=settings.temporal_tls),
-        )
+        return make_temporal_engine(settings, temporal_place(settings))
+
+    def _grace_ms(self) -> int:
+        """Return how old a mark is that nobody serves."""
+        if self._settings.engine == "local":
+            return GRACE_MS
+        # Temporal's schedule sees to it, once for all sidecars. They look as often, for the metrics, and step in where
+        # it does not: it may be paused, and workers may be of a version that has none.
+        return int(SCHEDULES_MISSED * self._settings.temporal_sweep_interval_s * 1_000)
 
     def _due(self, memory: Memory) -> None:
         self._dispatcher.notify(memory.definition.id, memory.instance)

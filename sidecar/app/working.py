@@ -5,22 +5,33 @@ from __future__ import annotations
 import asyncio
 import signal
 
-from sidecar.app.building import make_dialer, make_flush_steps, make_redis_client, temporal_key
+from sidecar.app.building import make_dialer, make_flush_steps, make_redis_client
 from sidecar.app.process import stop_on_signals
 from sidecar.app.reloading import DefinitionsReload
 from sidecar.config.definitions import Definitions
 from sidecar.config.settings import Settings
 from sidecar.memory.catalogue import Catalogue
+from sidecar.memory.keys import KeySpace
 from sidecar.metrics import Metrics
+from sidecar.store.outbox import Outbox
 
 
 async def work(settings: Settings, definitions: Definitions) -> None:
-    """Run the Temporal worker until SIGTERM or SIGINT. SIGHUP reads the definitions anew."""
+    """Run the Temporal worker until SIGTERM or SIGINT. SIGHUP reads the definitions anew.
+
+    Raises:
+        ConfigurationError: Temporal's own configuration, or the payload codec, cannot be used.
+    """
     # Not at the top: a sidecar with the local engine does not pay for loading the SDK.
+    from sidecar.app.temporal import make_temporal_engine, temporal_place, worker_options
     from sidecar.temporal.activities import FlushActivities
-    from sidecar.temporal.connection import Security
+    from sidecar.temporal.codec import converter
+    from sidecar.temporal.schedule import Sweep, SweepSchedule
+    from sidecar.temporal.sweep import SweepActivity
     from sidecar.temporal.worker import run_worker
 
+    place = temporal_place(settings)
+    engine = make_temporal_engine(settings, place)
     stop = stop_on_signals()
     metrics = Metrics()
     dialer = make_dialer(settings)
@@ -29,16 +40,25 @@ async def work(settings: Settings, definitions: Definitions) -> None:
     reload = DefinitionsReload(settings, catalogue)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.start)
     steps = make_flush_steps(settings, catalogue, client, metrics)
+    space = KeySpace(settings.key_prefix, settings.project)
+    sweep = Sweep(
+        SweepSchedule(settings.project, settings.temporal_sweep_interval_s),
+        SweepActivity(outbox=Outbox(client, space), engine=engine, space=space, definitions=catalogue),
+    )
     try:
         await run_worker(
             activities=FlushActivities(steps=steps, metrics=metrics, project=settings.project),
             stop=stop,
-            address=settings.temporal_address,
-            namespace=settings.temporal_namespace,
+            address=place.address,
+            namespace=place.namespace,
             task_queue=settings.temporal_task_queue,
-            security=Security(api_key=temporal_key(settings), tls=settings.temporal_tls),
+            security=place.security,
+            converter=converter(settings.temporal_payload_codec),
+            options=worker_options(settings),
+            sweep=sweep,
         )
     finally:
         await reload.close()
+        await engine.close()
         await client.aclose()
         await dialer.close()

@@ -118,11 +118,63 @@ class Settings(BaseSettings):
     project: str = Field(default="default", min_length=1, max_length=64, description="Separates memories on one Redis.")
     key_prefix: str = Field(default="mem", pattern=r"^[A-Za-z0-9_.-]{1,32}$", description="First part of all our keys.")
     engine: Literal["local", "temporal"] = Field(default="local", description="What runs flushes.")
-    temporal_address: Address = Field(default="127.0.0.1:7233", description="Temporal's frontend.")
-    temporal_namespace: str = Field(default="default", min_length=1, description="Temporal's namespace.")
-    temporal_tls: bool = Field(default=False, description="Speak TLS to Temporal; an API key switches it on too.")
+    temporal_address: Address | None = Field(
+        default=None, description="Temporal's frontend; unset: of Temporal's own configuration, else 127.0.0.1:7233."
+    )
+    temporal_namespace: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Temporal's namespace; unset: of Temporal's own configuration, else `default`.",
+    )
+    temporal_tls: bool | None = Field(
+        default=None, description="Speak TLS to Temporal, or do not; unset: with an API key or other settings of TLS."
+    )
+    temporal_tls_ca: ReadableFile | None = Field(
+        default=None, description="Authorities (PEM) that may have signed Temporal's certificate; unset: the system's."
+    )
+    temporal_tls_cert: ReadableFile | None = Field(
+        default=None, description="Our certificate (PEM), for a Temporal that asks for one."
+    )
+    temporal_tls_key: ReadableFile | None = Field(
+        default=None, validate_default=True, description="Key (PEM) of `TEMPORAL_TLS_CERT`."
+    )
+    temporal_tls_server_name: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Name that Temporal's certificate must hold, where it is not the host's.",
+    )
     temporal_api_key: SecretStr | None = Field(default=None, description="API key, for Temporal Cloud.")
     temporal_task_queue: str = Field(default="memsidecar-flush", min_length=1, description="Task queue of the flushes.")
+    temporal_payload_codec: str | None = Field(
+        default=None,
+        pattern=r"^[\w.]+:\w+$",
+        description="`module:attribute` of the `PayloadCodec` through which everything goes that Temporal keeps.",
+    )
+    temporal_search_attributes: bool = Field(
+        default=False, description="Set MemsidecarProject and MemsidecarDefinition on flushes; register them first."
+    )
+    temporal_sweep_interval_s: float = Field(
+        default=60.0, ge=1, le=86_400, description="How often Temporal's schedule looks for due marks."
+    )
+    temporal_max_steps: int = Field(default=32, ge=1, le=10_000, description="Steps that a worker runs at once.")
+    temporal_workflow_tasks: int = Field(
+        default=8, ge=2, le=1_000, description="Workflow tasks that a worker runs at once."
+    )
+    temporal_cached_runs: int = Field(
+        default=200, ge=0, le=100_000, description="Runs that a worker keeps in memory between their steps."
+    )
+    temporal_polls: int = Field(
+        default=2, ge=2, le=100, description="A worker's open questions for work, of each kind."
+    )
+    temporal_grace_s: float = Field(
+        default=20.0, ge=0, le=3600, description="How long running steps may take to end when a worker is stopped."
+    )
+    temporal_deployment: str | None = Field(
+        default=None, min_length=1, description="Worker deployment, where Temporal's worker versioning is used."
+    )
+    temporal_build_id: str | None = Field(
+        default=None, min_length=1, validate_default=True, description="Version of this worker in its deployment."
+    )
     token_engine: Literal["auto", "tiktoken", "gigatoken"] = Field(default="auto", description="What counts tokens.")
     command_timeout_s: float = Field(
         default=5.0, gt=0, le=600, description="Longest time a MEM command may wait for Redis."
@@ -175,7 +227,24 @@ class Settings(BaseSettings):
             raise ValueError(f"there is no socket to set permissions on; set {PREFIX}UNIX_SOCKET")
         return value
 
-    @field_validator("tls_key", "redis_tls_key")
+    @field_validator("temporal_build_id")
+    @classmethod
+    def _goes_with_the_deployment(cls, value: str | None, info: ValidationInfo) -> str | None:
+        deployment = info.data.get("temporal_deployment", ...)
+        if deployment is not ... and (value is None) != (deployment is None):
+            raise ValueError(
+                f"a deployment and a build id go together; set {PREFIX}TEMPORAL_DEPLOYMENT and this, or neither"
+            )
+        return value
+
+    @field_validator("temporal_tls_ca", "temporal_tls_cert", "temporal_tls_key", "temporal_tls_server_name")
+    @classmethod
+    def _needs_tls_to_temporal(cls, value: Path | str | None, info: ValidationInfo) -> Path | str | None:
+        if value is not None and info.data.get("temporal_tls") is False:
+            raise ValueError(f"TLS to Temporal is switched off; unset {PREFIX}TEMPORAL_TLS, or this")
+        return value
+
+    @field_validator("tls_key", "redis_tls_key", "temporal_tls_key")
     @classmethod
     def _goes_with_the_certificate(cls, key: Path | None, info: ValidationInfo) -> Path | None:
         partner = str(info.field_name).replace("key", "cert")

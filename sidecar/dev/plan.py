@@ -104,6 +104,9 @@ class DevPlan:
         if self.temporal_address is not None:
             settings["MEMSIDECAR_TEMPORAL_ADDRESS"] = self.temporal_address
             settings["MEMSIDECAR_TEMPORAL_NAMESPACE"] = "default"
+        if self.temporal is not None:
+            # Temporal's own variables may be set for a server elsewhere; ours speaks plain.
+            settings["MEMSIDECAR_TEMPORAL_TLS"] = "false"
         if self.config is not None:
             settings["MEMSIDECAR_DEFINITIONS"] = str(self.config)
         return settings

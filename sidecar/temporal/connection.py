@@ -10,12 +10,13 @@ import asyncio
 import logging
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from temporalio.client import Client
+from temporalio.converter import DataConverter
 from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.service import KeepAliveConfig, RetryConfig, RPCError, TLSConfig
 
@@ -53,21 +54,25 @@ class Security:
 
     Args:
         api_key: sent as a bearer token, for instance to Temporal Cloud; None sends none.
-        tls: whether to use TLS. It is on anyway with any of the other fields.
+        tls: whether to use TLS. None: with any of the other fields.
         server_name: name on the server's certificate where it differs from the address; None if it does not.
         ca: PEM of the authority that signed it; None trusts the system's authorities.
         certificate, key: PEM of our own certificate and its key, both or neither.
+        metadata: headers of every call.
     """
 
     api_key: str | None = None
-    tls: bool = False
+    tls: bool | None = None
     server_name: str | None = None
     ca: bytes | None = None
     certificate: bytes | None = None
     key: bytes | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     def config(self) -> TLSConfig | bool:
         """Return what the SDK takes as `tls`."""
+        if self.tls is False:
+            return False
         if self.ca or self.certificate or self.key or self.server_name:
             return TLSConfig(
                 server_root_ca_cert=self.ca,
@@ -75,11 +80,17 @@ class Security:
                 client_cert=self.certificate,
                 client_private_key=self.key,
             )
-        return self.tls or self.api_key is not None
+        return bool(self.tls) or self.api_key is not None
 
 
 async def connect(
-    *, address: str, namespace: str, security: Security, retry: RetryConfig | None = None, lazy: bool
+    *,
+    address: str,
+    namespace: str,
+    security: Security,
+    converter: DataConverter = DataConverter.default,
+    retry: RetryConfig | None = None,
+    lazy: bool,
 ) -> Client:
     """Return a client on the runtime of this process.
 
@@ -87,6 +98,7 @@ async def connect(
         address: `host:port`.
         namespace: must exist; only the first call finds out.
         security: TLS and identity.
+        converter: through which everything goes that Temporal keeps; see `codec`.
         retry: how long a call is repeated while the server is away; None is the SDK's default, about 10 s.
         lazy: connect at the first call. Otherwise the server must answer now.
 
@@ -98,6 +110,8 @@ async def connect(
         namespace=namespace,
         api_key=security.api_key,
         tls=security.config(),
+        rpc_metadata=security.metadata,
+        data_converter=converter,
         retry_config=retry,
         keep_alive_config=KEEP_ALIVE,
         connect_timeout=CONNECT_TIMEOUT,

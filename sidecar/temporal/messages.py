@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 WORKFLOW = "MemoryFlush"
+SWEEP = "MemorySweep"
 
 BEGIN = "begin_flush"
 PLAN = "plan_flush"
@@ -19,6 +20,7 @@ SUMMARISE = "summarise_flush"
 FALL_BACK = "fall_back_flush"
 COMMIT = "commit_flush"
 FAIL = "fail_flush"
+SWEEP_OUTBOX = "sweep_outbox"
 
 REFUSED = "FlushRefused"
 """Failure type: the memory has moved on, nothing was changed, and a new begin tells what is left to do."""
@@ -136,3 +138,30 @@ class FailRequest:
     error: str
     seconds: float
     ticket: StepTicket | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRequest:
+    """Look at the outbox of a project, for marks that are older than `grace_ms`."""
+
+    project: str
+    grace_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SweepResult:
+    """What a sweep found and did.
+
+    Args:
+        marks: in the outbox when it began.
+        started: flushes that it started.
+        joined: marks whose flush was under way.
+        gone: marks of memories that have expired, taken out.
+        left: marks that no worker here can serve: of unknown definitions, or no names at all.
+    """
+
+    marks: int = 0
+    started: int = 0
+    joined: int = 0
+    gone: int = 0
+    left: int = 0

@@ -17,9 +17,16 @@ from typing import Any
 from temporalio.api.common.v1 import Payload
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, StartWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowFailureError
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.common import (
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.converter import DataConverter, encode_search_attributes
 from temporalio.exceptions import ApplicationError, FailureError
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from sidecar.errors import EngineUnavailable
 from sidecar.flush.names import workflow_id
@@ -33,12 +40,18 @@ from sidecar.temporal.connection import (
     Security,
     bounded,
     connect,
+    explain,
     unavailable,
 )
 from sidecar.temporal.messages import WORKFLOW, FlushRequest, FlushResult
 
 CALL_SECONDS = 2.0
 """Limit of a start and of a health check. A start takes about 8 ms; a busy server gets 250 times that."""
+
+PROJECT_ATTRIBUTE = SearchAttributeKey.for_keyword("MemsidecarProject")
+DEFINITION_ATTRIBUTE = SearchAttributeKey.for_keyword("MemsidecarDefinition")
+"""Search attributes, with which Temporal's UI lists the flushes of a project or a definition. Opt-in: one that the
+namespace does not know fails every start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +92,8 @@ class TemporalEngine:
         task_queue: str = DEFAULT_TASK_QUEUE,
         project: str = "default",
         security: Security | None = None,
+        converter: DataConverter = DataConverter.default,
+        search_attributes: bool = False,
         call_seconds: float = CALL_SECONDS,
     ) -> None:
         """Prepare; nothing is connected yet.
@@ -89,6 +104,8 @@ class TemporalEngine:
             task_queue: the one that the workers poll.
             project: of the memories that are flushed; part of the workflow id.
             security: TLS and identity; None is plain TCP.
+            converter: through which everything goes that Temporal keeps; see `codec`.
+            search_attributes: set `PROJECT_ATTRIBUTE` and `DEFINITION_ATTRIBUTE`, which must be registered.
             call_seconds: limit of one call, connecting included.
         """
         self._address = address
@@ -97,6 +114,8 @@ class TemporalEngine:
         self._project = project
         self._space = KeySpace(project=project)
         self._security = security or Security()
+        self._converter = converter
+        self._search_attributes = search_attributes
         self._call_seconds = call_seconds
         self._identity = f"memsidecar-{os.getpid()}@{platform.node()}"
         self._client: Client | None = None
@@ -116,10 +135,26 @@ class TemporalEngine:
             # Not `Client.start_workflow`, which drops the one field that tells a start from a join. The server
             # decides it with the start itself, so it holds under any race, and a repetition of this very request
             # (by its request id) is answered as the first one was.
-            answer = await client.workflow_service.start_workflow_execution(
-                request, retry=True, timeout=timedelta(seconds=self._call_seconds)
-            )
+            try:
+                answer = await client.workflow_service.start_workflow_execution(
+                    request, retry=True, timeout=timedelta(seconds=self._call_seconds)
+                )
+            except RPCError as refused:
+                if self._is_about_attributes(refused):
+                    raise EngineUnavailable(f"{what}: {explain(refused)}; {self._how_to_register()}") from refused
+                raise
         return TemporalHandle(answer.started, request.workflow_id, answer.run_id, client)
+
+    def _is_about_attributes(self, refused: RPCError) -> bool:
+        known = refused.status is RPCStatusCode.INVALID_ARGUMENT and "search attribute" in str(refused).lower()
+        return self._search_attributes and known
+
+    def _how_to_register(self) -> str:
+        names = " ".join(f"--name {key.name} --type Keyword" for key in (PROJECT_ATTRIBUTE, DEFINITION_ATTRIBUTE))
+        return (
+            "register them, or switch the setting temporal_search_attributes off: "
+            f"temporal operator search-attribute create --namespace {self._namespace} {names}"
+        )
 
     async def healthy(self) -> bool:
         """Tell whether Temporal answers and has the namespace, within the limit of a call."""
@@ -147,6 +182,7 @@ class TemporalEngine:
                 address=self._address,
                 namespace=self._namespace,
                 security=self._security,
+                converter=self._converter,
                 retry=FAIL_FAST,
                 lazy=True,
             )
@@ -181,6 +217,12 @@ class TemporalEngine:
         request.user_metadata.details.CopyFrom(payloads[2])
         for name, payload in zip(shown, payloads[3:], strict=True):
             request.memo.fields[name].CopyFrom(payload)
+        if self._search_attributes:
+            pairs = [
+                SearchAttributePair(PROJECT_ATTRIBUTE, self._project),
+                SearchAttributePair(DEFINITION_ATTRIBUTE, order.definition),
+            ]
+            encode_search_attributes(TypedSearchAttributes(pairs), request.search_attributes)
         return request
 
 

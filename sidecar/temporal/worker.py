@@ -10,13 +10,16 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
 from structlog.typing import FilteringBoundLogger
 from temporalio.client import Client
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.converter import DataConverter
 from temporalio.service import RPCError
-from temporalio.worker import PollerBehaviorSimpleMaximum, Worker
+from temporalio.worker import PollerBehaviorSimpleMaximum, Worker, WorkerDeploymentConfig
 
 from sidecar.temporal.activities import FlushActivities
 from sidecar.temporal.connection import (
@@ -27,6 +30,8 @@ from sidecar.temporal.connection import (
     connect,
     explain,
 )
+from sidecar.temporal.schedule import Sweep
+from sidecar.temporal.sweep_workflow import MemorySweep
 from sidecar.temporal.workflow import HEARTBEAT_TIMEOUT, MemoryFlush
 
 READY = "worker ready"
@@ -55,12 +60,51 @@ WORKFLOW_TASKS = 8
 CACHED_RUNS = 200
 """Runs kept in memory between their steps, 150 kB each (measured, step included); the others are replayed."""
 
-POLLS = PollerBehaviorSimpleMaximum(maximum=2)
+POLLS = 2
 """Open questions for work, of each kind. Each brings one task per round trip, which is far more than the steps need;
 and each that a frozen worker leaves open swallows one task until that times out. The SDK's default is five."""
 
 READY_CHECK_SECONDS = 0.02
 """The SDK says nothing when it begins to poll; this is how often it is looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """How much a worker takes on, and as what it presents itself.
+
+    Args:
+        max_steps: how many steps run at the same time; the others wait on Temporal, for any worker.
+        workflow_tasks: how many workflow tasks run at the same time.
+        cached_runs: how many runs are kept in memory between their steps.
+        polls: open questions for work, of each kind; at least 2.
+        grace_seconds: how long steps that run may take to end after the worker was told to stop.
+        deployment, build_id: name of the worker's deployment and its version, both or neither. With them Temporal gives
+            it runs only once that version is made the current one, or ramped up to.
+    """
+
+    max_steps: int = MAX_STEPS
+    workflow_tasks: int = WORKFLOW_TASKS
+    cached_runs: int = CACHED_RUNS
+    polls: int = POLLS
+    grace_seconds: float = GRACE_SECONDS
+    deployment: str | None = None
+    build_id: str | None = None
+
+    def versioning(self) -> WorkerDeploymentConfig | None:
+        """Return what the SDK takes; None for a worker without a version.
+
+        Runs move on to the current version: today's code replays the histories of all earlier ones. A pinned run would
+        wait for workers of its version for ever once those are gone, and since later orders of its memory join it, so
+        would the memory. Said here and not at the workflows, because Temporal refuses it from a worker without a
+        version.
+        """
+        if self.deployment is None or self.build_id is None:
+            return None
+        return WorkerDeploymentConfig(
+            version=WorkerDeploymentVersion(deployment_name=self.deployment, build_id=self.build_id),
+            use_worker_versioning=True,
+            default_versioning_behavior=VersioningBehavior.AUTO_UPGRADE,
+        )
 
 
 async def run_worker(
@@ -71,21 +115,24 @@ async def run_worker(
     namespace: str = DEFAULT_NAMESPACE,
     task_queue: str = DEFAULT_TASK_QUEUE,
     security: Security | None = None,
-    max_steps: int = MAX_STEPS,
-    grace_seconds: float = GRACE_SECONDS,
+    converter: DataConverter = DataConverter.default,
+    options: WorkerOptions | None = None,
+    sweep: Sweep | None = None,
 ) -> None:
     """Serve flushes until `stop` is set, through outages of Temporal before and after the start.
 
     Args:
         activities: the steps, bound to Redis.
-        stop: ends the worker, within `grace_seconds` and `WATCHDOG_SECONDS`.
+        stop: ends the worker, within the grace of `options` and `WATCHDOG_SECONDS`.
         address: `host:port` of Temporal's frontend.
         namespace: where the runs live; it must exist, and the worker waits for it.
         task_queue: the one that the starters use.
         security: TLS and identity; None is plain TCP.
-        max_steps: how many steps run at the same time; the others wait on Temporal, for any worker.
-        grace_seconds: how long steps that run may take to end after `stop`.
+        converter: through which everything goes that Temporal keeps; see `codec`.
+        options: None are the defaults.
+        sweep: looks for marks that nobody serves, on a schedule; None sweeps nothing here.
     """
+    options = options or WorkerOptions()
     log = structlog.get_logger(__name__).bind(address=address, task_queue=task_queue)
     pause = FIRST_PAUSE_SECONDS
     while not stop.is_set():
@@ -93,10 +140,16 @@ async def run_worker(
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 client = await connect(
-                    address=address, namespace=namespace, security=security or Security(), lazy=False
+                    address=address,
+                    namespace=namespace,
+                    security=security or Security(),
+                    converter=converter,
+                    lazy=False,
                 )
-            worker = _worker(client, task_queue, activities, max_steps, grace_seconds)
-            polled = await _serve(worker, stop, log, grace_seconds + WATCHDOG_SECONDS)
+            if sweep is not None:
+                await sweep.schedule.ensure(client, task_queue)
+            worker = _worker(client, task_queue, activities, sweep, options)
+            polled = await _serve(worker, stop, log, options.grace_seconds + WATCHDOG_SECONDS)
         except (RuntimeError, RPCError, OSError) as trouble:
             log.warning("no connection to Temporal, trying again", error=explain(trouble))
         pause = FIRST_PAUSE_SECONDS if polled else min(2 * pause, LONGEST_PAUSE_SECONDS)
@@ -106,22 +159,24 @@ async def run_worker(
 
 
 def _worker(
-    client: Client, task_queue: str, activities: FlushActivities, max_steps: int, grace_seconds: float
+    client: Client, task_queue: str, activities: FlushActivities, sweep: Sweep | None, options: WorkerOptions
 ) -> Worker:
+    polls = PollerBehaviorSimpleMaximum(maximum=options.polls)
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[MemoryFlush],
-        activities=activities.all(),
-        max_concurrent_activities=max_steps,
-        max_concurrent_workflow_tasks=WORKFLOW_TASKS,
-        max_cached_workflows=CACHED_RUNS,
-        workflow_task_poller_behavior=POLLS,
-        activity_task_poller_behavior=POLLS,
+        workflows=[MemoryFlush, *([MemorySweep] if sweep else [])],
+        activities=[*activities.all(), *([sweep.activities.sweep] if sweep else [])],
+        max_concurrent_activities=options.max_steps,
+        max_concurrent_workflow_tasks=options.workflow_tasks,
+        max_cached_workflows=options.cached_runs,
+        workflow_task_poller_behavior=polls,
+        activity_task_poller_behavior=polls,
+        deployment_config=options.versioning(),
         # Temporal's default lets a heartbeat wait for 80 % of its timeout, which leaves two seconds for any stall.
         max_heartbeat_throttle_interval=HEARTBEAT_TIMEOUT / 4,
         default_heartbeat_throttle_interval=HEARTBEAT_TIMEOUT / 4,
-        graceful_shutdown_timeout=timedelta(seconds=grace_seconds),
+        graceful_shutdown_timeout=timedelta(seconds=options.grace_seconds),
     )
 
 

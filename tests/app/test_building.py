@@ -6,9 +6,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
-from sidecar.app.building import bind, cannot_listen, greeting, make_client_tls, own_credentials, temporal_key
+from sidecar.app.building import bind, cannot_listen, greeting, make_client_tls, own_credentials
 from sidecar.config.settings import Settings
 from sidecar.errors import ConfigurationError
 from sidecar.net.endpoint import RedisEndpoint
@@ -73,11 +72,3 @@ def test_tls_for_clients(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as problem:
         make_client_tls(Settings(tls_cert=certificate.cert, tls_key=other.key))
     assert problem.value.problems[0].startswith("tls_cert: ")
-
-
-def test_the_key_of_temporal() -> None:
-    """It is unwrapped where there is one, and shown nowhere else."""
-    assert temporal_key(Settings()) is None
-    settings = Settings(temporal_api_key=SecretStr("secret"))
-    assert temporal_key(settings) == "secret"
-    assert "secret" not in repr(settings)

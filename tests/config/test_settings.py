@@ -34,11 +34,25 @@ DEFAULTS: dict[str, Any] = {
     "project": "default",
     "key_prefix": "mem",
     "engine": "local",
-    "temporal_address": "127.0.0.1:7233",
-    "temporal_namespace": "default",
-    "temporal_tls": False,
+    "temporal_address": None,
+    "temporal_namespace": None,
+    "temporal_tls": None,
+    "temporal_tls_ca": None,
+    "temporal_tls_cert": None,
+    "temporal_tls_key": None,
+    "temporal_tls_server_name": None,
     "temporal_api_key": None,
     "temporal_task_queue": "memsidecar-flush",
+    "temporal_payload_codec": None,
+    "temporal_search_attributes": False,
+    "temporal_sweep_interval_s": 60.0,
+    "temporal_max_steps": 32,
+    "temporal_workflow_tasks": 8,
+    "temporal_cached_runs": 200,
+    "temporal_polls": 2,
+    "temporal_grace_s": 20.0,
+    "temporal_deployment": None,
+    "temporal_build_id": None,
     "token_engine": "auto",
     "command_timeout_s": 5.0,
     "sweep_interval_s": 10.0,
@@ -66,7 +80,16 @@ OTHER: dict[str, str] = {
     "temporal_address": "temporal:7233",
     "temporal_namespace": "agents",
     "temporal_tls": "True",
+    "temporal_tls_server_name": "temporal.test",
     "temporal_task_queue": "queue",
+    "temporal_payload_codec": "our.codecs:encrypting",
+    "temporal_search_attributes": "True",
+    "temporal_sweep_interval_s": "1.5",
+    "temporal_max_steps": "1",
+    "temporal_workflow_tasks": "2",
+    "temporal_cached_runs": "0",
+    "temporal_polls": "3",
+    "temporal_grace_s": "0",
     "token_engine": "tiktoken",
     "command_timeout_s": "1.5",
     "sweep_interval_s": "0.1",
@@ -122,7 +145,17 @@ def test_the_command_line_wins(monkeypatch: pytest.MonkeyPatch, name: str) -> No
     assert str(getattr(settings, name)) in (OTHER[name], f"{OTHER[name]}.0")
 
 
-FILES = ("tls_cert", "tls_key", "tls_client_ca", "redis_tls_ca", "redis_tls_cert", "redis_tls_key")
+FILES = (
+    "tls_cert",
+    "tls_key",
+    "tls_client_ca",
+    "redis_tls_ca",
+    "redis_tls_cert",
+    "redis_tls_key",
+    "temporal_tls_ca",
+    "temporal_tls_cert",
+    "temporal_tls_key",
+)
 ADDRESS = "must be host:port, such as 127.0.0.1:6380"
 WRONG: list[tuple[str, str, str]] = [
     *((name, wrong, f"'{wrong}' {ADDRESS}")
@@ -157,6 +190,23 @@ WRONG: list[tuple[str, str, str]] = [
     ("engine", "cron", "Input should be 'local' or 'temporal'"),
     ("temporal_namespace", "", "String should have at least 1 character"),
     ("temporal_task_queue", "", "String should have at least 1 character"),
+    ("temporal_payload_codec", "codecs", "String should match pattern"),
+    ("temporal_payload_codec", ":x", "String should match pattern"),
+    ("temporal_sweep_interval_s", "0.9", "Input should be greater than or equal to 1"),
+    ("temporal_sweep_interval_s", "86401", "Input should be less than or equal to 86400"),
+    ("temporal_max_steps", "0", "Input should be greater than or equal to 1"),
+    ("temporal_max_steps", "10001", "Input should be less than or equal to 10000"),
+    ("temporal_workflow_tasks", "1", "Input should be greater than or equal to 2"),
+    ("temporal_workflow_tasks", "1001", "Input should be less than or equal to 1000"),
+    ("temporal_cached_runs", "-1", "Input should be greater than or equal to 0"),
+    ("temporal_cached_runs", "100001", "Input should be less than or equal to 100000"),
+    ("temporal_polls", "1", "Input should be greater than or equal to 2"),
+    ("temporal_polls", "101", "Input should be less than or equal to 100"),
+    ("temporal_grace_s", "-1", "Input should be greater than or equal to 0"),
+    ("temporal_grace_s", "3601", "Input should be less than or equal to 3600"),
+    ("temporal_deployment", "", "String should have at least 1 character"),
+    ("temporal_build_id", "7", "a deployment and a build id go together; set MEMSIDECAR_TEMPORAL_DEPLOYMENT and this"),
+    ("temporal_tls_server_name", "", "String should have at least 1 character"),
     ("token_engine", "guess", "Input should be 'auto', 'tiktoken' or 'gigatoken'"),
     ("command_timeout_s", "0", "Input should be greater than 0"),
     ("command_timeout_s", "601", "Input should be less than or equal to 600"),
@@ -235,6 +285,23 @@ def test_all_mistakes_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, b
         monkeypatch.setenv("MEMSIDECAR_DEFINITIONS", str(file))
     found = problems(engine="cron", definitions=file if by_option else None)
     assert sorted(line.partition(": ")[0] for line in found) == sorted(["MEMSIDECAR_LISTEN", "--engine", f"{file}:1"])
+
+
+@pytest.mark.parametrize("name", ["temporal_tls_ca", "temporal_tls_server_name"])
+def test_tls_to_temporal_is_off(name: str) -> None:
+    """Where TLS to Temporal is switched off, no other setting of it is taken, instead of being ignored."""
+    (line,) = problems(temporal_tls="false", **{name: "/dev/null"})
+    assert (
+        line == f"--{name.replace('_', '-')}: TLS to Temporal is switched off; unset MEMSIDECAR_TEMPORAL_TLS, or this"
+    )
+
+
+def test_a_deployment_alone() -> None:
+    """A deployment without a version is told of, and taken with one."""
+    (line,) = problems(temporal_deployment="flushes")
+    assert "a deployment and a build id go together" in line
+    settings, _ = load_settings(temporal_deployment="flushes", temporal_build_id="7")
+    assert (settings.temporal_deployment, settings.temporal_build_id) == ("flushes", "7")
 
 
 def test_unknown_variables_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,7 @@ def test_everything_is_started(places: Places, tmp_path: Path) -> None:
         "MEMSIDECAR_ENGINE": "temporal",
         "MEMSIDECAR_TEMPORAL_ADDRESS": f"127.0.0.1:{plan.temporal.port}",
         "MEMSIDECAR_TEMPORAL_NAMESPACE": "default",
+        "MEMSIDECAR_TEMPORAL_TLS": "false",
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -17,7 +18,7 @@ from sidecar.metrics import Metrics
 from sidecar.store.flush_store import FlushStore
 from sidecar.temporal.activities import FlushActivities
 from sidecar.temporal.starter import TemporalEngine
-from sidecar.temporal.worker import run_worker
+from sidecar.temporal.worker import WorkerOptions, run_worker
 from tests.flush.memories import DEFINITIONS, SPACE, NotingSummariser, WordCounter
 
 
@@ -54,14 +55,19 @@ class StartWorker:
         project: str = "default",
         stop: asyncio.Event | None = None,
         grace_seconds: float = 5.0,
+        **others: Any,
     ) -> asyncio.Task[None]:
-        """Start a worker and return its task; `address` None is the shared server, `stop` None ends with the test."""
+        """Start a worker and return its task; `address` None is the shared server, `stop` None ends with the test.
+
+        `others` go to `run_worker`.
+        """
         work = run_worker(
             activities=FlushActivities(steps=steps, metrics=self.metrics, project=project),
             stop=stop or self._stop,
             address=address or self._address,
             task_queue=self._task_queue,
-            grace_seconds=grace_seconds,
+            options=WorkerOptions(grace_seconds=grace_seconds),
+            **others,
         )
         task = asyncio.create_task(work)
         self._running.append(task)

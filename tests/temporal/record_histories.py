@@ -26,7 +26,7 @@ from sidecar.memory.ports import FlushOrder, FlushOutcome
 from sidecar.metrics import Metrics
 from sidecar.temporal.activities import FlushActivities
 from sidecar.temporal.starter import TemporalEngine
-from sidecar.temporal.worker import run_worker
+from sidecar.temporal.worker import WorkerOptions, run_worker
 from sidecar.temporal.workflow import MAX_RESTARTS
 from tests.temporal.scripted import ScriptedSteps, done
 
@@ -72,7 +72,9 @@ async def record(name: str, address: str) -> None:
     stop = asyncio.Event()
     activities = FlushActivities(steps=SCENARIOS[name](), metrics=Metrics(), project="default")
     working = asyncio.create_task(
-        run_worker(activities=activities, stop=stop, address=address, task_queue=name, grace_seconds=1)
+        run_worker(
+            activities=activities, stop=stop, address=address, task_queue=name, options=WorkerOptions(grace_seconds=1)
+        )
     )
     engine = TemporalEngine(address=address, task_queue=name)
     handle = await engine.start(FlushOrder("chat", name))

@@ -15,7 +15,7 @@ from sidecar.memory.ports import FlushOrder
 from sidecar.metrics import Metrics
 from sidecar.temporal.activities import FlushActivities
 from sidecar.temporal.starter import TemporalEngine
-from sidecar.temporal.worker import READY, WATCHDOG_SECONDS, run_worker
+from sidecar.temporal.worker import READY, WATCHDOG_SECONDS, WorkerOptions, run_worker
 from tests.support.children import Children, StartTemporal
 from tests.support.waiting import eventually
 from tests.temporal.conftest import StartWorker
@@ -110,7 +110,13 @@ async def test_it_stops_while_temporal_is_down(start_temporal: StartTemporal, ta
     with capture_logs() as logs:
         activities = FlushActivities(steps=ScriptedSteps(), metrics=Metrics(), project="default")
         worker = asyncio.create_task(
-            run_worker(activities=activities, stop=stop, address=address, task_queue=task_queue, grace_seconds=0.5)
+            run_worker(
+                activities=activities,
+                stop=stop,
+                address=address,
+                task_queue=task_queue,
+                options=WorkerOptions(grace_seconds=0.5),
+            )
         )
         await eventually(lambda: len(logs) > 0)
         server.kill()
@@ -240,7 +246,7 @@ async def test_the_limit_of_steps(
             stop=stop,
             address=temporal_server.address,
             task_queue=task_queue,
-            max_steps=limit,
+            options=WorkerOptions(max_steps=limit),
         )
     )
     handles = [await engine.start(FlushOrder("chat", f"{instance}-{number}")) for number in range(orders)]
