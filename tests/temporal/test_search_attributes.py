@@ -28,8 +28,8 @@ async def test_registered_or_not(start_temporal: StartTemporal, temporal_program
     with pytest.raises(EngineUnavailable, match="temporal operator search-attribute create") as problem:
         await engine.start(FlushOrder("chat", instance))
     command = str(problem.value).partition("off: temporal ")[2].split()
-    whole = [temporal_program, *command, "--address", server.address]
-    await asyncio.to_thread(subprocess.run, whole, check=True, timeout=60)
+    whole = [str(temporal_program), *command, "--address", server.address]
+    await asyncio.to_thread(lambda: subprocess.run(whole, check=True, timeout=60))
 
     async def starts() -> bool:
         try:  # the server learns of new ones after a moment
