@@ -25,7 +25,7 @@ async def commands_while_waiting(client: redis.asyncio.Redis, behind: redis.asyn
     """Wait in vain for a flush, and return how many commands Redis got meanwhile."""
     await behind.config_resetstat()
     with pytest.raises(redis.exceptions.ResponseError, match="TIMEOUT"):
-        await run(client, "MEMFLUSH", "default:one", "FORCE", "WAIT", wait_ms)
+        await run(client, "MEMFLUSH", "default:one", "FORCE", "WAIT", str(wait_ms))
     stats: Any = await behind.info("commandstats")
     ours = {"cmdstat_config|resetstat", "cmdstat_config", "cmdstat_info"}
     return sum(stat["calls"] for name, stat in stats.items() if name not in ours)

@@ -15,6 +15,7 @@ from sidecar.temporal.messages import (
     BeginRequest,
     BeginResult,
     FailRequest,
+    FallBackRequest,
     FlushRequest,
     FlushResult,
     PlanResult,
@@ -33,6 +34,7 @@ MESSAGES = [
     BeginResult(result=FlushResult("not-due")),
     BeginResult(holder="other"),
     PlanResult(5, 50, summarise=True),
+    FallBackRequest(TICKET, "SummaryRejected"),
     FailRequest(REQUEST, "why", 1.5, TICKET),
     FailRequest(REQUEST, "why", 1.5),
 ]
