@@ -105,7 +105,7 @@ class _Sidecar:
         )
         self._sweeper = Sweeper(
             outbox=outbox,
-            notify=self._dispatcher.notify,
+            notify=self._dispatcher.remind,
             space=space,
             definitions=self._catalogue,
             metrics=self._metrics,

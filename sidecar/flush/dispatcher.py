@@ -9,8 +9,8 @@ brings again.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -18,6 +18,7 @@ import structlog
 from sidecar.errors import EngineUnavailable, MemsidecarError, UnknownMemory, UpstreamError
 from sidecar.flush.breaker import Breaker
 from sidecar.flush.bucket import Bucket
+from sidecar.flush.rests import Rests
 from sidecar.memory.ports import FlushEngine, FlushHandle, FlushOrder
 from sidecar.metrics import Metrics
 
@@ -37,8 +38,12 @@ REST_S = 5.0
 """Least time between two starts for one memory. Its mark stays while its flush runs, and would start it
 again."""
 
+LONGEST_REST_S = 160.0
+"""The rest doubles up to this while starts only join: 2,000 flushes that wait for their workers were started 22 times
+each with a rest of 5 s, which cost Temporal more than the flushes. A run that was lost is found this late at most."""
+
 MOST_RESTING = 8_192
-"""Memories remembered as started lately: more than `REST_S` of starts. Beyond it the oldest are forgotten."""
+"""Memories remembered as started lately, some hundred bytes each. Beyond it the next to be ready are forgotten."""
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 10.0
@@ -55,10 +60,12 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class _State:
-    """Whether a memory waits for its start; and once it was started, whether it was notified `again`."""
+    """Whether a memory waits for its start; once it was started, whether it was notified `again`; how many starts
+    in a row only joined."""
 
     waiting: bool = True
     again: bool = False
+    joins: int = 0
 
 
 class Dispatcher:
@@ -71,7 +78,7 @@ class Dispatcher:
         concurrency: starts at once.
         backlog: most memories that wait for their start.
         starts_per_s, burst: starts per second in the long run, and at once after a quiet time.
-        rest_s: least seconds between two starts for one memory.
+        rest_s, longest_rest_s: least seconds between two starts for one memory, and where starts only join.
         first_pause_s, longest_pause_s: between two tries while the engine is away.
     """
 
@@ -86,6 +93,7 @@ class Dispatcher:
         starts_per_s: float = STARTS_PER_S,
         burst: int = BURST,
         rest_s: float = REST_S,
+        longest_rest_s: float = LONGEST_REST_S,
         first_pause_s: float = FIRST_PAUSE_S,
         longest_pause_s: float = LONGEST_PAUSE_S,
     ) -> None:
@@ -93,17 +101,24 @@ class Dispatcher:
         self._is_due = is_due
         self._metrics = metrics
         self._concurrency = concurrency
-        self._rest_s = rest_s
         self._bucket = Bucket(per_s=starts_per_s, burst=burst)
         self._breaker = Breaker(first_pause_s=first_pause_s, longest_pause_s=longest_pause_s)
         self._states: dict[Memory, _State] = {}
         self._queue: asyncio.Queue[Memory] = asyncio.Queue(backlog)
-        self._resting: deque[tuple[float, Memory]] = deque()
-        self._somebody_rests = asyncio.Event()
+        self._rests = Rests[Memory](rest_s=rest_s, longest_rest_s=longest_rest_s, most=MOST_RESTING)
+        self._rests_changed = asyncio.Event()
         self._complained: set[str] = set()
 
     def notify(self, definition: str, instance: str) -> None:
-        """Say that a memory is due. Never waits and never raises; the mark must be in the outbox already."""
+        """Say that a memory has become due. Never waits and never raises; its mark was just put into the outbox."""
+        memory = definition, instance
+        self.remind(definition, instance)
+        # A new mark: the flush that earlier starts joined is over.
+        self._rests.cut(memory)
+        self._rests_changed.set()
+
+    def remind(self, definition: str, instance: str) -> None:
+        """Say that a memory is still due: its mark was found in the outbox. Never waits and never raises."""
         memory = definition, instance
         state = self._states.get(memory)
         if state is None:
@@ -125,14 +140,14 @@ class Dispatcher:
             for number in range(self._concurrency):
                 group.create_task(self._serve(), name=f"dispatcher {number}")
 
-    def _enqueue(self, memory: Memory) -> None:
+    def _enqueue(self, memory: Memory, joins: int = 0) -> None:
         try:
             self._queue.put_nowait(memory)
         except asyncio.QueueFull:
             self._states.pop(memory, None)
             self._metrics.trigger("dropped")
         else:
-            self._states[memory] = _State()
+            self._states[memory] = _State(joins=joins)
 
     async def _serve(self) -> None:
         while True:
@@ -169,30 +184,35 @@ class Dispatcher:
         else:
             self._metrics.engine_up = True
             self._metrics.trigger("started" if handle.started else "coalesced")
+            state = self._states[memory]
+            state.joins = 0 if handle.started else state.joins + 1
             return True
         self._metrics.trigger("failed")
         return True
 
     def _rest(self, memory: Memory) -> None:
-        if len(self._resting) >= MOST_RESTING:
-            self._states.pop(self._resting.popleft()[1], None)
-        self._resting.append((asyncio.get_running_loop().time() + self._rest_s, memory))
-        self._somebody_rests.set()
+        now = asyncio.get_running_loop().time()
+        forgotten = self._rests.begin(memory, now, self._states[memory].joins)
+        if forgotten is not None:
+            del self._states[forgotten]
+        self._rests_changed.set()
 
     async def _end_rests(self) -> None:
         clock = asyncio.get_running_loop().time
         while True:
-            self._somebody_rests.clear()
-            if not self._resting:
-                await self._somebody_rests.wait()
-            until, memory = self._resting[0]
-            if until > clock():
-                await asyncio.sleep(until - clock())
-                continue  # meanwhile the oldest may have been forgotten
-            self._resting.popleft()
+            self._rests_changed.clear()
+            memory = self._rests.pop(clock())
+            if memory is None:
+                await self._wait_for_rests(self._rests.next_end())
+                continue
             state = self._states.pop(memory)
             if state.again and await self._still_due(memory) and memory not in self._states:
-                self._enqueue(memory)
+                self._enqueue(memory, state.joins)
+
+    async def _wait_for_rests(self, until: float | None) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                await self._rests_changed.wait()
 
     async def _still_due(self, memory: Memory) -> bool:
         try:

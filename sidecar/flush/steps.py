@@ -11,23 +11,21 @@ tries again (the engines), what goes (`memory.plan`) and how it is summed up (a 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 
 import structlog
 
 from sidecar.errors import FlushLocked, FlushRefused, SummaryRejected, UnknownMemory
 from sidecar.flush import staging
-from sidecar.flush.facts import NEVER_READ, gone, to_facts
+from sidecar.flush.freeing import free_beside
+from sidecar.flush.planning import Planning, strategy_of
 from sidecar.flush.removal import Removal
 from sidecar.flush.summarisers.extractive import ExtractiveSummariser
 from sidecar.flush.summing import Summing
 from sidecar.flush.ticket import Begun, PlanFacts, Ticket
-from sidecar.memory.definition import EXTRACTIVE, STRATEGIES_BY_READS, Definition
-from sidecar.memory.message import MessageFacts, StoredMessage, count_summary
-from sidecar.memory.plan import SMALLEST_SUMMARY_TOKENS, Limits, forced, make_plan
+from sidecar.memory.definition import EXTRACTIVE, Definition
+from sidecar.memory.message import StoredMessage, count_summary
 from sidecar.memory.ports import FlushOrder, FlushOutcome, Partial, Summariser, TextCounter
 from sidecar.metrics import Metrics
 from sidecar.store.flush_store import Deed, FlushStore, Record, Work
@@ -69,6 +67,7 @@ class FlushSteps:
     ) -> None:
         self.lease_ms = lease_ms
         self._store = store
+        self._planning = Planning(store)
         self._removal = Removal(store.copies)
         self._definitions = definitions
         self._counter = counter
@@ -110,7 +109,7 @@ class FlushSteps:
                 definition=definition,
                 instance=instance,
                 run_id=run_id,
-                strategy=_strategy(known, strategy),
+                strategy=strategy_of(known, strategy),
                 force=force,
                 epoch=reply.epoch,
                 fence=reply.fence,
@@ -138,13 +137,7 @@ class FlushSteps:
         Raises:
             FlushRefused: the memory has moved on.
         """
-        policy = self._definition(ticket.definition, ticket.instance)
-        facts, seen = await self._facts(ticket.definition, ticket.instance, ticket.last_id, ticket.strategy)
-        # Whatever took messages away left their access times: deletions, other flushes, one that broke off.
-        await self._store.forget_seen(ticket.definition, ticket.instance, gone(seen, facts, ticket.last_id))
-        limits = _limits(policy, ticket.summary_tokens, ticket.target_tokens, facts, force=ticket.force)
-        # Off the event loop: 50,000 messages take tens of milliseconds, in which no client would be served.
-        staged = await asyncio.to_thread(_staged_plan, ticket, facts, limits)
+        staged = await self._planning.staged(ticket, self._definition(ticket.definition, ticket.instance))
         code, first = await self._store.stage_plan(self._lease(ticket), staged)
         if code != "staged":
             raise FlushRefused(code)
@@ -225,6 +218,7 @@ class FlushSteps:
 
         budget = max(1, plan.summary_budget - count_summary("", count))
         text = await summing.make(name, earlier, messages, budget=budget, count=count, partial=work.partial, keep=keep)
+        await free_beside(messages)
         progress()
         return await self._stage_summary(ticket, text)
 
@@ -327,36 +321,7 @@ class FlushSteps:
 
     async def preview(self, order: FlushOrder) -> FlushOutcome:
         """Tell what a flush would do now; see `ports.FlushPreview`. O(n), and changes nothing."""
-        known = self._definition(order.definition, order.instance)
-        totals = await self._store.totals(order.definition, order.instance)
-        strategy = _strategy(known, order.strategy)
-        facts, _ = await self._facts(order.definition, order.instance, "+", strategy)
-        if not facts:
-            return FlushOutcome("not-due")  # as a begin would say, FORCE or not
-        limits = _limits(known, totals.summary_tokens, order.target_tokens, facts, force=order.force)
-        plan = await asyncio.to_thread(make_plan, strategy, facts, limits)
-        tokens = sum(fact.tokens for fact in facts)
-        spared = sum(each.tokens - each.most_tokens for each in plan.shortened)
-        return FlushOutcome(
-            status="done",
-            strategy=strategy,
-            removed=plan.removed,
-            messages=len(facts) - plan.removed,
-            tokens=tokens - plan.freed_tokens - spared,
-            tokens_freed=plan.freed_tokens + spared,
-            shortened=len(plan.shortened),
-        )
-
-    async def _facts(
-        self, definition: str, instance: str, last_id: str, strategy: str
-    ) -> tuple[list[MessageFacts], Mapping[str, int]]:
-        """Return the facts, and the access times by id where the strategy asks for them."""
-        kept = await self._store.kept_ids(definition, instance)
-        seen = await self._store.seen(definition, instance) if strategy in STRATEGIES_BY_READS else NEVER_READ
-        facts: list[MessageFacts] = []
-        async for page in self._store.facts(definition, instance, last_id):
-            facts += to_facts(page, kept, seen)
-        return facts, seen
+        return await self._planning.preview(order, self._definition(order.definition, order.instance))
 
     async def reachable(self) -> bool:
         """Tell whether Redis answers now."""
@@ -394,39 +359,6 @@ class FlushSteps:
                 outcome.summary_tokens,
                 outcome.duration_ms / 1000,
             )
-
-
-def _staged_plan(ticket: Ticket, facts: list[MessageFacts], limits: Limits) -> bytes:
-    plan = make_plan(ticket.strategy, facts, limits)
-    staged = staging.stage(
-        plan,
-        facts,
-        summary_budget=limits.summary_tokens,
-        messages=ticket.messages,
-        tokens=ticket.tokens,
-    )
-    return staging.encode(staged)
-
-
-def _strategy(definition: Definition, asked: str) -> str:
-    """Return how to flush: as asked, else as the definition says. A buffer never has a summary, whatever is asked."""
-    return "fifo" if definition.type == "buffer" else asked or definition.flush.strategy
-
-
-def _limits(
-    definition: Definition, summary_tokens: int, target: int | None, facts: list[MessageFacts], *, force: bool
-) -> Limits:
-    limits = Limits(
-        target_tokens=definition.target_tokens if target is None else target,
-        target_messages=definition.target_messages if target is None else None,
-        summary_tokens=definition.flush.summary_tokens,
-        current_summary_tokens=summary_tokens,
-        tool_result_tokens=definition.flush.tool_result_tokens,
-        priorities=definition.priorities,
-    )
-    if target is not None:  # whoever names a target means it, and not half of what there is
-        return replace(limits, summary_tokens=min(limits.summary_tokens, max(target // 2, SMALLEST_SUMMARY_TOKENS)))
-    return forced(limits, facts) if force else limits
 
 
 def _thresholds(definition: Definition) -> Thresholds:

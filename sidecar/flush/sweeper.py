@@ -45,7 +45,7 @@ class Sweeper:
 
     Args:
         outbox: reads the marks.
-        notify: is called with definition and instance of each memory found; `Dispatcher.notify`.
+        notify: is called with definition and instance of each memory found; `Dispatcher.remind`.
         space: reads the memories' names.
         definitions: the definitions that are served here, looked up at each sweep.
         metrics: told the depth of the outbox and the age of its oldest mark.

@@ -37,6 +37,7 @@ class Engine:
     orders: list[str] = field(default_factory=list)
     error: Exception | None = None
     joins: bool = False
+    joining: str = ""
     at_once: int = 0
     most_at_once: int = 0
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -55,7 +56,7 @@ class Engine:
             self.at_once -= 1
         if self.error is not None:
             raise self.error
-        return Handle(started=not self.joins)
+        return Handle(started=not self.joins and order.instance != self.joining)
 
     async def healthy(self) -> bool:
         return self.error is None
@@ -122,6 +123,18 @@ async def running(
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+
+
+async def test_starts_that_only_join_become_rare(engine: Engine, marks: Marks, metrics: Metrics) -> None:
+    """A mark that stays, because its flush still waits or runs, is not started again at every rest."""
+    engine.joining = "waits"
+    async with running(engine, marks, metrics, rest_s=0.01) as dispatcher:
+        while engine.orders.count("quick") < 40:
+            for instance in ("quick", "waits"):
+                dispatcher.remind("chat", instance)
+            await asyncio.sleep(0)
+    # 40 rests of 10 ms are time for 5 that double; on the busiest machine not for half of 40.
+    assert 1 < engine.orders.count("waits") < 20
 
 
 def triggers(metrics: Metrics, outcome: str) -> float:
