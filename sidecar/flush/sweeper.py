@@ -2,7 +2,9 @@
 
 An append notifies its own sidecar's dispatcher. That is lost when the process dies, when the engine is away
 or when the dispatcher is full; the mark in the outbox is not. The sweeper looks at all outboxes regularly and
-notifies the dispatcher of what it finds. The counterpart is `store.outbox`. It leaves the marks to the flush
+notifies the dispatcher of what it finds. Where Temporal runs the flushes, its schedule does this once for all sidecars
+(`sidecar.temporal.sweep`); then the sweeper is for the metrics, and for marks that are too old for the schedule to be
+at work. The counterpart is `store.outbox`. It leaves the marks to the flush
 scripts, except those of memories that have expired and whose definition is not one of ours: nobody here would ever
 flush them.
 """

@@ -183,7 +183,7 @@ class StartWorker:
         self,
         *,
         redis_url: str,
-        temporal_address: str,
+        temporal_address: str | None,
         definitions: Path | None = None,
         settings: dict[str, str] | None = None,
         wait: bool = True,
