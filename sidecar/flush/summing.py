@@ -6,14 +6,19 @@ engines), and what happens without a summary (`steps.fall_back`).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any
 
-from sidecar.errors import SummariserRefused, SummaryProblem
+import structlog
+
+from sidecar.errors import MemsidecarError, SummariserRefused, SummariserUnavailable, SummaryProblem
 from sidecar.flush.summarisers.verdict import accept, something_said
 from sidecar.memory.definition import EXTRACTIVE
 from sidecar.memory.message import StoredMessage
 from sidecar.memory.ports import Partial, ResumableSummariser, Summariser
 from sidecar.metrics import Metrics
+
+_log = structlog.get_logger(__name__)
 
 Keep = Callable[[Partial], Awaitable[None]]
 """Lays aside how far a summary has come."""
@@ -54,14 +59,15 @@ class Summing:
 
         Raises:
             SummaryProblem: there is none.
+            MemsidecarError: of `keep`.
         """
+        summariser = self._pick(name)
         try:
-            summariser = self._pick(name)
             if isinstance(summariser, ResumableSummariser):
                 work = _Work(partial, keep, self._metrics)
-                text = await summariser.resume(earlier, messages, budget, count, work)
+                text = await _unharmed(summariser.resume(earlier, messages, budget, count, work))
             else:
-                text = await summariser.summarise(earlier, messages, budget, count)
+                text = await _unharmed(summariser.summarise(earlier, messages, budget, count))
             accept(text, something_said(earlier, messages), budget, count)
         except SummaryProblem as problem:
             if self._metrics is not None:
@@ -76,6 +82,20 @@ class Summing:
             # The loader refuses such a definition; a worker with other files may get here.
             raise SummariserRefused(f"there is no summariser '{name}' here")
         return self._others[name]
+
+
+async def _unharmed(making: Coroutine[Any, Any, str]) -> str:
+    """Await a summariser. A bug in one, which may be another's code, must not stop the flushes for good: it counts as
+    trouble that may pass, and after the last try there is the fallback.
+    """
+    try:
+        return await making
+    except MemsidecarError:
+        raise
+    except Exception as bug:
+        # The type only: its text may hold a message's.
+        _log.exception("a summariser failed")
+        raise SummariserUnavailable(why=f"internal error: {type(bug).__name__}") from None
 
 
 class _Work:

@@ -40,8 +40,8 @@ class Summariser(Protocol):
             count: exact tokens of a text.
 
         Raises:
-            SummaryProblem: there is no summary; the kind says whether to try again. Anything else is a bug: the flush
-                fails without a fallback, and is tried again later.
+            SummaryProblem: there is no summary; the kind says whether to try again. Anything else is logged as a bug,
+                and counts as `SummariserUnavailable`.
         """
         ...
 

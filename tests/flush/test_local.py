@@ -14,9 +14,11 @@ from redis.backoff import NoBackoff
 from sidecar.errors import EngineUnavailable, Uncertain, UnknownMemory
 from sidecar.flush.local import MAX_ROUNDS, LocalEngine
 from sidecar.flush.steps import FlushSteps
+from sidecar.flush.trying import Patience
 from sidecar.memory.message import StoredMessage
 from sidecar.memory.ports import FlushEngine, FlushOrder, FlushOutcome
 from sidecar.store.flush_store import CommitReply, FlushStore
+from sidecar.store.lease import Lease
 from tests.flush.memories import DEFINITIONS, SPACE, SUMMED, LiveMemory, WordCounter, talk
 from tests.support.children import StartRedis
 from tests.support.waiting import eventually
@@ -62,7 +64,13 @@ def memory(redis_client: Redis) -> LiveMemory:
 
 
 def engine_of(
-    redis: Redis, gate: Gate, *, lease_ms: int = 60_000, concurrency: int = 4, store: FlushStore | None = None
+    redis: Redis,
+    gate: Gate,
+    *,
+    lease_ms: int = 60_000,
+    concurrency: int = 4,
+    store: FlushStore | None = None,
+    patience: Patience | None = None,
 ) -> LocalEngine:
     """Return an engine as another process would have it."""
     steps = FlushSteps(
@@ -72,7 +80,7 @@ def engine_of(
         summariser=gate,
         lease_ms=lease_ms,
     )
-    return LocalEngine(steps=steps, space=SPACE, concurrency=concurrency)
+    return LocalEngine(steps=steps, space=SPACE, concurrency=concurrency, patience=patience)
 
 
 @pytest.fixture
@@ -257,12 +265,36 @@ async def test_a_lost_lease_stops_the_work(redis_client: Redis, gate: Gate, memo
     await engine.close()
 
 
-async def test_a_step_that_crashes(engine: LocalEngine, gate: Gate, memory: LiveMemory) -> None:
-    """A summariser that raises fails the flush, which is recorded; memory and mark stay, and the next run works."""
+async def test_a_summariser_that_crashes(redis_client: Redis, gate: Gate, memory: LiveMemory) -> None:
+    """A bug in a summariser is tried again and then done without: it must not stop a memory's flushes for good."""
     await memory.append(talk(20))
-    before = await memory.messages()
     gate.then = RuntimeError("a message's text")
     gate.open.set()
+    engine = engine_of(redis_client, gate, patience=Patience(tries=2, first_pause_s=0.0))
+    assert (await (await engine.start(ORDER)).outcome()).status == "done"
+    assert gate.arrived == 2
+    assert "some text" in (await memory.meta())["summary"]
+    await engine.close()
+
+
+class Crashing(FlushStore):
+    """A store whose plans cannot be staged."""
+
+    crashes = True
+
+    async def stage_plan(self, lease: Lease, plan: bytes) -> tuple[str, bytes]:
+        if self.crashes:
+            raise RuntimeError("a message's text")
+        return await super().stage_plan(lease, plan)
+
+
+async def test_a_step_that_crashes(redis_client: Redis, gate: Gate, memory: LiveMemory) -> None:
+    """A step that raises fails the flush, which is recorded; memory and mark stay, and the next run works."""
+    await memory.append(talk(20))
+    before = await memory.messages()
+    store = Crashing(redis_client, SPACE)
+    gate.open.set()
+    engine = engine_of(redis_client, gate, store=store)
     outcome = await (await engine.start(ORDER)).outcome()
     assert (outcome.status, outcome.error) == ("failed", "internal error: RuntimeError")
     meta = await memory.meta()
@@ -270,8 +302,9 @@ async def test_a_step_that_crashes(engine: LocalEngine, gate: Gate, memory: Live
     assert "flush_run" not in meta
     assert await memory.messages() == before
     assert await memory.marked()
-    gate.then = None
+    store.crashes = False
     assert (await (await engine.start(ORDER)).outcome()).status == "done"
+    await engine.close()
 
 
 async def test_close_lets_others_take_over(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from sidecar.errors import SummariserRefused, SummaryRejected
+from sidecar.errors import SummariserRefused, SummariserUnavailable, SummaryRejected
 from sidecar.flush.summing import Summing
 from sidecar.memory.message import StoredMessage
 from sidecar.memory.ports import Partial, PartialWork, Summariser
@@ -88,14 +88,17 @@ async def test_every_summary_is_judged(text: str, reason: str) -> None:
     assert counted(metrics, "summary_failures_total", reason=reason) == 1
 
 
-async def test_a_bug_is_no_failure_of_a_summary() -> None:
-    """An exception that is none of ours goes through as it is."""
+async def test_a_bug_is_trouble_that_may_pass() -> None:
+    """An exception that is none of ours is told by its type, without its text, and counts as one more failure."""
 
     class Breaks(Says):
         async def summarise(self, *_: object) -> str:
             raise KeyError(self.text)
 
     metrics = Metrics()
-    with pytest.raises(KeyError):
-        await make(Summing(Breaks("x"), {}, metrics), "extractive", [])
-    assert counted(metrics, "summary_failures_total", reason="unavailable") == 0
+    with pytest.raises(SummariserUnavailable) as problem:
+        await make(Summing(Breaks("secret"), {}, metrics), "extractive", [])
+    assert "KeyError" in str(problem.value)
+    assert "secret" not in str(problem.value)
+    assert problem.value.__cause__ is None
+    assert counted(metrics, "summary_failures_total", reason="unavailable") == 1
