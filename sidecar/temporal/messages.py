@@ -94,6 +94,7 @@ class FlushResult:
     error: str = ""
     again: bool = False
     shortened: int = 0
+    certain: bool = True
 
 
 @dataclass(frozen=True, slots=True)

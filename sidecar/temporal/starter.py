@@ -43,7 +43,7 @@ from sidecar.temporal.connection import (
     explain,
     unavailable,
 )
-from sidecar.temporal.messages import WORKFLOW, FlushRequest, FlushResult
+from sidecar.temporal.messages import COMMIT, WORKFLOW, FlushRequest, FlushResult
 
 CALL_SECONDS = 2.0
 """Limit of a start and of a health check. A start takes about 8 ms; a busy server gets 250 times that."""
@@ -73,7 +73,8 @@ class TemporalHandle:
         try:
             result: FlushResult = await run.result(follow_runs=False)
         except WorkflowFailureError as failure:
-            return FlushOutcome(status="failed", run_id=self.run_id, error=_reason(failure.cause))
+            reason = _reason(failure.cause)
+            return FlushOutcome("failed", self.run_id, error=reason, certain=not may_be_made(failure.cause))
         except (RPCError, RuntimeError, OSError) as trouble:
             raise unavailable(f"the outcome of run {self.run_id}", trouble) from trouble
         return FlushOutcome(**asdict(result))
@@ -229,6 +230,12 @@ class TemporalEngine:
 def _number(policy: WorkflowIDConflictPolicy | WorkflowIDReusePolicy) -> Any:
     """The number that the protocol has for it; its type there is private to the generated code."""
     return int(policy)
+
+
+def may_be_made(cause: BaseException) -> bool:
+    """Whether the commit may have been made, though the run has failed: nobody heard what came of it."""
+    lost = ("Uncertain", "Unavailable", "Timeout")  # failure types of the workflow's, see `workflow.describe`
+    return isinstance(cause, ApplicationError) and cause.type in lost and cause.message.startswith(COMMIT)
 
 
 def _reason(cause: BaseException) -> str:

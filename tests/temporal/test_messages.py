@@ -20,6 +20,8 @@ from sidecar.temporal.messages import (
     FlushResult,
     PlanResult,
     StepTicket,
+    SweepRequest,
+    SweepResult,
 )
 from tests.temporal.scripted import done, ticket
 
@@ -37,6 +39,8 @@ MESSAGES = [
     FallBackRequest(TICKET, "SummaryRejected"),
     FailRequest(REQUEST, "why", 1.5, TICKET),
     FailRequest(REQUEST, "why", 1.5),
+    SweepRequest("p", 1_000),
+    SweepResult(5, 1, 1, 2, 1),
 ]
 
 

@@ -10,13 +10,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 from temporalio.client import Client
+from temporalio.exceptions import ApplicationError, TerminatedError
 
 from sidecar.dev.ports import LOOPBACK, free_port
 from sidecar.dev.servers import TemporalServer
 from sidecar.errors import EngineUnavailable
 from sidecar.flush.ticket import Begun
 from sidecar.memory.ports import FlushEngine, FlushOrder
-from sidecar.temporal.starter import CALL_SECONDS, TemporalEngine
+from sidecar.temporal.starter import CALL_SECONDS, TemporalEngine, may_be_made
 from tests.support.children import StartTemporal, freeze
 from tests.support.waiting import eventually
 from tests.temporal.conftest import StartWorker
@@ -228,3 +229,18 @@ async def test_closed(engine: TemporalEngine, start_worker: StartWorker, instanc
     assert not await engine.healthy()
     start_worker(ScriptedSteps(begin=[Begun("joined", "x")]))
     assert (await handle.outcome()).status == "done"
+
+
+@pytest.mark.parametrize(
+    ("cause", "may"),
+    [
+        (ApplicationError("commit_flush: Uncertain: Redis went away", type="Uncertain"), True),
+        (ApplicationError("commit_flush: the worker did not answer in time (heartbeat)", type="Timeout"), True),
+        (ApplicationError("plan_flush: Unavailable: Redis is away", type="Unavailable"), False),
+        (ApplicationError("commit_flush: FlushLocked: somebody holds the lock", type="FlushLocked"), False),
+        (TerminatedError("by an operator"), False),
+    ],
+)
+def test_whether_a_failed_run_may_have_committed(cause: Exception, may: bool) -> None:
+    """Only where nobody heard what came of the commit; a step before it has changed nothing."""
+    assert may_be_made(cause) == may
