@@ -70,7 +70,8 @@ class Removal:
     async def catch_up(self, lease: Lease, deed: Deed) -> Deed:
         """Copy what was appended since the log was made anew."""
         await self._copies.copy(lease, Stream.NEXT, [Span(Stream.LOG, f"({deed.cursor}", "+")], anew=False)
-        return deed._replace(cursor=await self._copies.newest(lease, Stream.NEXT) or deed.cursor)
+        newest = await self._copies.newest(lease, Stream.NEXT)
+        return deed._replace(cursor=max(newest or deed.cursor, deed.cursor, key=order))
 
     async def _rebuild(self, lease: Lease, plan: StagedPlan) -> str:
         """Make the new log; return the last id of the log that it covers."""

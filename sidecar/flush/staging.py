@@ -95,7 +95,8 @@ def stage(plan: Plan, facts: Sequence[MessageFacts], *, summary_budget: int, mes
 def _is_large(plan: Plan, facts: Sequence[MessageFacts]) -> bool:
     """Whether the log is to be made anew: an entry cannot be shortened in place, and many cannot go at once."""
     at_head = plan.ranges[0].messages if plan.ranges and plan.ranges[0].first == facts[0].id else 0
-    return bool(plan.shortened) or at_head > MOST_TRIMMED or plan.removed - at_head > MOST_IDS
+    in_pieces = at_head > MOST_TRIMMED or plan.removed - at_head > MOST_IDS
+    return bool(plan.shortened) or (plan.removed > 0 and in_pieces)
 
 
 def encode(plan: StagedPlan) -> bytes:

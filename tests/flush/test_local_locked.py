@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from itertools import repeat
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -14,11 +15,11 @@ from redis.backoff import NoBackoff
 
 from sidecar.flush.local import FLIGHTS_PER_SLOT, LocalEngine
 from sidecar.flush.steps import FlushSteps
-from sidecar.flush.ticket import Ticket
 from sidecar.memory.catalogue import Catalogue
-from sidecar.memory.ports import FlushOrder, FlushOutcome
+from sidecar.memory.ports import FlushOrder
 from sidecar.store import scripts
-from sidecar.store.flush_store import FlushStore
+from sidecar.store.flush_store import CommitReply, Deed, FlushStore
+from sidecar.store.lease import Lease
 from tests.flush.memories import SPACE, SUMMED, LiveMemory, NotingSummariser, WordCounter, talk
 from tests.flush.test_local import Gate
 from tests.support.cutting_relay import Cut, CuttingRelay
@@ -251,15 +252,16 @@ async def test_a_commit_without_an_answer_is_not_told_as_undone(redis_url: str, 
     async with CuttingRelay(redis_url) as relay:
         behind = Redis.from_url(relay.url, retry=Retry(NoBackoff(), 0))
         async with behind:
-            for name in ("begin", "facts", "stage", "commit"):
+            for name in ("begin", "facts", "stage", "copy", "commit"):
                 await behind.script_load(scripts.load(name).source)
-            steps = CutSteps(
-                store=FlushStore(behind, SPACE),
+            store = CutStore(behind, SPACE)
+            store.relay = relay
+            steps = FlushSteps(
+                store=store,
                 definitions={TRIMMED.id: TRIMMED},
                 counter=lambda encoding: WordCounter(),
                 summariser=NotingSummariser(),
             )
-            steps.relay = relay
             engine = LocalEngine(steps=steps, space=SPACE, answer_patience_s=0.1)
             outcome = await (await engine.start(ORDER)).outcome()
             await engine.close()
@@ -268,11 +270,11 @@ async def test_a_commit_without_an_answer_is_not_told_as_undone(redis_url: str, 
     assert (await memory.meta())["last_status"] == "done"
 
 
-class CutSteps(FlushSteps):
-    """The real steps, whose commits get no answer from then on."""
+class CutStore(FlushStore):
+    """The real store, whose commits get no answer."""
 
     relay: CuttingRelay
 
-    async def commit(self, ticket: Ticket) -> FlushOutcome:
+    async def commit(self, lease: Lease, deed: Deed, **how: Any) -> CommitReply:
         self.relay.plan = repeat(Cut("reply", 0))
-        return await super().commit(ticket)
+        return await super().commit(lease, deed, **how)

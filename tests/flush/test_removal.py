@@ -75,7 +75,7 @@ async def commit(store: FlushStore, memory: LiveMemory, plan: StagedPlan, run_id
     code, _ = await store.stage_plan(flush.lease, msgspec.json.encode(plan))
     assert code == "staged"
     deed = await Removal(store.copies).prepare(flush.lease, plan, memory.definition, WordCounter().count)
-    assert (await flush.commit(deed=deed)).code == "committed"
+    assert (await flush.commit(deed=deed, ttl_ms=memory.definition.ttl_ms)).code == "committed"
     return deed
 
 
