@@ -17,6 +17,7 @@ from sidecar import __version__
 from sidecar.cli import _run, cli
 from sidecar.config.settings import PREFIX, Settings
 from sidecar.errors import ConfigurationError
+from sidecar.temporal.connection import DEFAULT_ADDRESS, DEFAULT_NAMESPACE
 
 NO_SETTINGS: dict[str, str | None] = {f"{PREFIX}{name.upper()}": None for name in Settings.model_fields}
 """The environment of the tests without any setting of the machine that they run on."""
@@ -48,6 +49,14 @@ def run(*arguments: str, environment: dict[str, str] | None = None) -> subproces
     )
 
 
+USED_INSTEAD = {
+    "definitions": "built in",
+    "temporal_address": DEFAULT_ADDRESS,
+    "temporal_namespace": DEFAULT_NAMESPACE,
+}
+"""What is used where a setting is not set, nor Temporal's own configuration."""
+
+
 class TestHelp:
     def test_the_program(self) -> None:
         """Without more to go on, one learns what it is, how to try it, and which commands there are."""
@@ -77,7 +86,8 @@ class TestHelp:
             assert option.name is not None
             assert option.opts == [f"--{option.name.replace('_', '-')}"]
             default = Settings.model_fields[option.name].default
-            assert f"[{'built in' if default is None else default}]" in (option.help or "")
+            shown = USED_INSTEAD[option.name] if default is None else default
+            assert f"[{shown}]" in (option.help or "")
 
     def test_choices_are_those_of_the_settings(self) -> None:
         """An option with choices offers exactly what the setting takes."""

@@ -137,7 +137,7 @@ definitions:
     max_messages: 70
   - id: wrong
     flush:
-      strategy: lru
+      strategy: dream
     colour: red
 """
 
@@ -149,7 +149,9 @@ async def test_a_broken_file_is_refused(reloaded: Reloaded, client: redis.asynci
     broken.write_text(BROKEN)
     reloaded.signal()
     strategy, colour = await reloaded.refusals("flush.strategy", "colour")
-    assert strategy["problem"].startswith(f"{broken}:6: definition 'wrong', flush.strategy: 'lru' is no flush strategy")
+    assert strategy["problem"].startswith(
+        f"{broken}:6: definition 'wrong', flush.strategy: 'dream' is no flush strategy"
+    )
     assert colour["problem"] == f"{broken}:7: definition 'wrong', colour: there is no such field"
     assert {(each["level"], each["what"]) for each in (strategy, colour)} == {("error", "definitions")}
     assert await run(client, "MEMDEFS") == ["default", "kept", "mark"]
