@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import redis.asyncio
@@ -13,7 +13,9 @@ from sidecar.flush.steps import FlushSteps
 from sidecar.flush.summarisers.extractive import ExtractiveSummariser
 from sidecar.flush.undo import Undo
 from sidecar.memory.catalogue import Catalogue
+from sidecar.memory.definition import Definition
 from sidecar.memory.keys import KeySpace
+from sidecar.memory.ports import TextCounter
 from sidecar.metrics import Metrics
 from sidecar.net.client_tls import ClientTls
 from sidecar.net.dialer import Dialer
@@ -95,6 +97,16 @@ def make_flush_steps(
         summarisers=catalogue.summarisers,
         metrics=metrics,
     )
+
+
+def ready_counter(settings: Settings, definitions: Iterable[Definition]) -> Callable[[str], TextCounter]:
+    """Return what gives the counter of an encoding, with the vocabularies of the definitions loaded: that takes a part
+    of a second, which nobody must pay later, on the event loop.
+    """
+    counter = partial(load_counter, engine=settings.token_engine)
+    for definition in definitions:
+        counter(definition.encoding)
+    return counter
 
 
 def make_undo(settings: Settings, client: redis.asyncio.Redis) -> Undo:

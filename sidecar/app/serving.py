@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -20,6 +19,7 @@ from sidecar.app.building import (
     make_redis_client,
     make_undo,
     own_credentials,
+    ready_counter,
 )
 from sidecar.app.process import calm_the_garbage_collector, end, favour_the_event_loop, stop_on_signals
 from sidecar.app.reloading import DefinitionsReload
@@ -50,7 +50,6 @@ from sidecar.store.outbox import Outbox
 from sidecar.store.pipe import Pipe
 from sidecar.store.wakeups import Wakeups
 from sidecar.templates.engine import TemplateEngine
-from sidecar.tokens.counter import load_counter
 
 if TYPE_CHECKING:
     from sidecar.temporal.starter import TemporalEngine
@@ -113,9 +112,7 @@ class _Sidecar:
             grace_ms=self._grace_ms(),
         )
         self._wakeups = Wakeups(self._client)
-        self._counter = partial(load_counter, engine=settings.token_engine)
-        for definition in definitions.by_id.values():
-            self._counter(definition.encoding)  # loading takes a part of a second, which no client must pay
+        self._counter = ready_counter(settings, definitions.by_id.values())
         self._users = Users(
             settings=settings,
             space=space,

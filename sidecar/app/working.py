@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 
-from sidecar.app.building import make_dialer, make_flush_steps, make_redis_client
-from sidecar.app.process import stop_on_signals
+from sidecar.app.building import make_dialer, make_flush_steps, make_redis_client, ready_counter
+from sidecar.app.process import favour_the_event_loop, stop_on_signals
 from sidecar.app.reloading import DefinitionsReload
 from sidecar.config.definitions import Definitions
 from sidecar.config.settings import Settings
@@ -33,6 +33,8 @@ async def work(settings: Settings, definitions: Definitions) -> None:
     place = temporal_place(settings)
     engine = make_temporal_engine(settings, place)
     stop = stop_on_signals()
+    favour_the_event_loop()
+    ready_counter(settings, definitions.by_id.values())
     metrics = Metrics()
     dialer = make_dialer(settings)
     client = make_redis_client(settings, dialer)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,3 +74,21 @@ def test_tls_for_clients(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as problem:
         make_client_tls(Settings(tls_cert=certificate.cert, tls_key=other.key))
     assert problem.value.problems[0].startswith("tls_cert: ")
+
+
+PROGRAM = """
+from sidecar.app.building import ready_counter
+from sidecar.config.settings import Settings
+from sidecar.memory.definition import Definition
+from sidecar.tokens import counter
+
+definitions = [Definition(), Definition("other", encoding="cl100k_base")]
+ready_counter(Settings(token_engine="tiktoken"), definitions)
+print(sorted(counter._counters))
+"""
+
+
+def test_counters_are_loaded_before_they_are_needed() -> None:
+    """The vocabularies of all definitions are there once the counters are made; in a process that had none before."""
+    finished = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60, check=True)
+    assert finished.stdout == "[('cl100k_base', 'tiktoken'), ('o200k_base', 'tiktoken')]\n"
