@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import count, pairwise
+from itertools import count, groupby, pairwise
 from typing import Any
 
 import pytest
@@ -141,14 +141,19 @@ class World:
         going = frozenset(ids)
         if pairs:
             there = set(await self.memory.ids())
-            partners = {
-                id_
-                for call_, result in pairwise(self.content.log)
-                if result.role == "tool" and not {call_.id, result.id}.isdisjoint(going)
-                for id_ in (call_.id, result.id)
-            }
-            going |= frozenset(id_ for id_ in partners if id_ not in there)
+            going |= frozenset(id_ for id_ in self._tool_run(going) if id_ not in there)
         self.content = self.content.without(going)
+
+    def _tool_run(self, ids: frozenset[str]) -> set[str]:
+        """Return the calls and results that follow each other around these. All calls have the same name here, so that
+        one whose own call was deleted answers the call before it: which of them belong together is `test_read_units`'s.
+        """
+        found: set[str] = set()
+        for tools, run in groupby(self.content.log, key=lambda said: said.role in ("call", "tool")):
+            here = {said.id for said in run}
+            if tools and not here.isdisjoint(ids):
+                found |= here
+        return found
 
     async def pin(self, id_: str, *, pins: bool) -> None:
         """Pin a message, or no longer; instructions are kept in any case."""
