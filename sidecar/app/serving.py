@@ -158,7 +158,7 @@ class _Sidecar:
     async def run(self, stop: asyncio.Event) -> None:
         """Start everything, wait for `stop`, and stop it in the reverse order."""
         settings = self._settings
-        gate = self._background.create_task(self._gate.run(), name="gate")
+        gate: list[asyncio.Task[None]] = []
         tasks = [
             self._background.create_task(self._own.run(), name="multiplexer"),
             self._background.create_task(self._dispatcher.run(), name="dispatcher"),
@@ -168,6 +168,8 @@ class _Sidecar:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
         try:
             await bind("http_listen", settings.http_listen, self._http.listen)
+            # Not before: whoever can connect may look at the metrics, too.
+            gate.append(self._background.create_task(self._gate.run(), name="gate"))
             port = await self._opened(stop)
             if port is not None:
                 calm_the_garbage_collector()
@@ -178,7 +180,7 @@ class _Sidecar:
         finally:
             # 1 no new clients; 2 what clients have sent is answered, and they are let go; 3 what Redis still owes us;
             # 4 flushes that run here (their marks stay); 5 background loops; 6 HTTP last, so that it can be watched.
-            await end([gate])
+            await end(gate)
             await self._listener.close()
             await self._server.close(settings.shutdown_timeout_s)
             await self._identities.close(LAST_REPLIES_S)

@@ -81,6 +81,7 @@ async def test_a_refused_request_ends_the_load(redis_server: RedisServer, redis_
     with OpenGenerator() as generator, redis.Redis.from_url(redis_url) as client:
         client.config_resetstat()
         generator.start(OpenLoad(redis_server.port, [Stream("wrong", [pack("NONSENSE")], 100)]))
+        await eventually(lambda: client.info("stats")["total_error_replies"] > 0)
         with pytest.raises(LoadFailed, match=r"a request was refused: .*NONSENSE"):
             generator.stop()
         generator.start(OpenLoad(redis_server.port, [Stream("ping", [pack("PING")], 100)]))
