@@ -19,6 +19,7 @@ from sidecar.errors import ReplyableError
 from sidecar.memory.requests import Request
 from sidecar.metrics import Metrics
 from sidecar.net.held_budget import HeldBudget
+from sidecar.net.turn import Turn
 from sidecar.net.upstream import Upstream, UpstreamOwner
 from sidecar.resp.watched import Credentials
 from sidecar.session.actions import Action, CloseClient, CloseRedis, Identify, Run, Stop, Ticket, ToClient, ToRedis
@@ -76,6 +77,7 @@ class ClientConnection(asyncio.Protocol):
         identify: finds out as whom MEM commands run.
         metrics: counts bytes and clients.
         budget: what all clients together may hold of unfinished and waiting requests.
+        turn: at its end replies leave.
         max_output_bytes: replies to MEM commands that may wait for this client.
         on_closed: is told when both ends are gone.
     """
@@ -88,6 +90,7 @@ class ClientConnection(asyncio.Protocol):
         identify: FindIdentity,
         metrics: Metrics,
         budget: HeldBudget,
+        turn: Turn,
         max_output_bytes: int = MAX_OUTPUT_BYTES,
         on_closed: Callable[[ClientConnection], None],
     ) -> None:
@@ -98,6 +101,9 @@ class ClientConnection(asyncio.Protocol):
         self._max_output_bytes = max_output_bytes
         self._metrics = metrics
         self._budget = budget
+        self._turn = turn
+        self._replies: list[bytes] = []  # which leave at the end of this turn of the loop
+        self._replies_bytes = 0
         self._held_bytes = 0  # as reported to the budget
         self._over_budget = False
         self._on_closed = on_closed
@@ -207,6 +213,8 @@ class ClientConnection(asyncio.Protocol):
         self.signs_of_life += 1
         if self._client is not None and self._session.replies_pass:
             self._metrics.client_bytes_out += len(data)
+            if self._replies:
+                self._write_replies()
             self._client.write(data)
             return
         self._perform(self._session.redis_bytes(data, monotonic()))
@@ -241,9 +249,7 @@ class ClientConnection(asyncio.Protocol):
     def _act(self, action: Action) -> None:
         match action:
             case ToClient(data):
-                if self._client is not None and not self._lingering:  # a push, behind the last word
-                    self._metrics.client_bytes_out += len(data)
-                    self._client.write(data)
+                self._reply(data)
             case ToRedis(data):
                 # In one write, as they came from the client: some servers answer differently where they come apart.
                 parts = [data]
@@ -265,6 +271,25 @@ class ClientConnection(asyncio.Protocol):
                     self._upstream.finish()
             case CloseClient():
                 self._close_client()
+
+    def _reply(self, data: bytes) -> None:
+        """Write to the client at the end of this turn, with what else goes to it then."""
+        if self._client is None or self._lingering:  # a push, behind the last word
+            return
+        self._metrics.client_bytes_out += len(data)
+        if not self._replies:
+            self._turn.at_end(self._write_replies)
+        self._replies.append(data)
+        self._replies_bytes += len(data)
+        if self._replies_bytes > WRITE_BUFFER_BYTES:
+            self._write_replies()  # only the transport can say that the client does not keep up
+
+    def _write_replies(self) -> None:
+        replies, self._replies, self._replies_bytes = self._replies, [], 0
+        if replies and self._client is not None:
+            self._client.write(replies[0] if len(replies) == 1 else b"".join(replies))
+            if not self._client_writable:
+                self._check_output()
 
     def _identified(self, outcome: Identity | ReplyableError) -> None:
         problem = outcome if isinstance(outcome, ReplyableError) else None
@@ -293,8 +318,6 @@ class ClientConnection(asyncio.Protocol):
         self._perform(actions)
         self._throttle()
         self._leave_identity()
-        if not self._client_writable:
-            self._check_output()
 
     def _check_output(self) -> None:
         """Disconnect a client that lets too many replies wait, as Redis does."""
@@ -380,6 +403,7 @@ class ClientConnection(asyncio.Protocol):
         if self._upstream is not None:
             self._upstream.close()
         if self._client is not None:
+            self._write_replies()
             self._client.close()
 
     def _close_client(self) -> None:
@@ -391,6 +415,7 @@ class ClientConnection(asyncio.Protocol):
         client = self._client
         if client is None or client.is_closing():
             return
+        self._write_replies()
         if not self._draining or self._client_eof or not client.can_write_eof():
             client.close()
             return

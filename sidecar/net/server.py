@@ -12,6 +12,7 @@ from sidecar.commands.table import Command
 from sidecar.metrics import Metrics
 from sidecar.net.connection import MAX_OUTPUT_BYTES, ClientConnection, FindIdentity
 from sidecar.net.held_budget import MAX_HELD_BYTES, HeldBudget
+from sidecar.net.turn import Turn
 from sidecar.net.upstream import Upstream, UpstreamOwner
 from sidecar.session.limits import Limits
 from sidecar.session.session import Session
@@ -77,6 +78,7 @@ class Server:
         self._max_clients = max_clients
         self._max_output_bytes = max_output_bytes
         self._budget = HeldBudget(max_held_bytes)
+        self._turn = Turn()
         self._connections: set[ClientConnection] = set()
         self._closing = False
 
@@ -144,6 +146,7 @@ class Server:
             identify=self._identify,
             metrics=self._metrics,
             budget=self._budget,
+            turn=self._turn,
             max_output_bytes=self._max_output_bytes,
             on_closed=self._connections.discard,
         )
