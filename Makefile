@@ -74,7 +74,7 @@ $(LOCKED): requirements/dev.txt
 	@touch $@
 
 # Nothing is fetched here: the build backend is in the lock.
-$(INSTALLED): $(LOCKED) pyproject.toml hatch_build.py sidecar/resp/_passing.c
+$(INSTALLED): $(LOCKED) pyproject.toml hatch_build.py sidecar/resp/_wire.c
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -1,6 +1,6 @@
-"""Compiles `sidecar/resp/_passing.c` where that is possible, for an installation and for a wheel.
+"""Compiles `sidecar/resp/_wire.c` where that is possible, for an installation and for a wheel.
 
-It is not needed: without it the same loop runs in Python (`sidecar/resp/passing.py`), at the price that README.md
+It is not needed: without it the same loops run in Python (`sidecar/resp/wire.py`), at the price that README.md
 names. So a machine without a C compiler or without Python's headers gets a warning and everything else.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-SOURCE = Path("sidecar/resp/_passing.c")
+SOURCE = Path("sidecar/resp/_wire.c")
 MODULE = SOURCE.with_suffix(".abi3.so")
 """Beside its source, where an editable installation finds it too."""
 

@@ -15,6 +15,7 @@ from sidecar.memory.addressing import NO_CONTEXT
 from sidecar.memory.message import Message
 from sidecar.memory.requests import LARGE_MESSAGE_CHARACTERS, AppendRequest
 from sidecar.memory.results import AppendResult
+from sidecar.resp import replies
 from sidecar.resp.replies import Value
 
 MAX_METADATA_BYTES = 16 * 1024 * 1024
@@ -44,6 +45,30 @@ def render(result: AppendResult) -> Value:
         "flush": result.flush,
         "duplicate": result.duplicate,
     }
+
+
+def encode(result: AppendResult, protocol: int) -> bytes:
+    """Return the bytes of what `render` returns: its fields are always the same, and nothing is asked more often."""
+    first, last = result.first_id, result.last_id
+    return _REPLY[protocol] % (
+        _NULL[protocol] if first is None else b"$%d\r\n%b\r\n" % (len(first), first.encode()),
+        _NULL[protocol] if last is None else b"$%d\r\n%b\r\n" % (len(last), last.encode()),
+        result.appended,
+        result.messages,
+        result.tokens,
+        len(result.flush),
+        result.flush.encode(),
+        _FLAG[protocol][result.duplicate],
+    )
+
+
+_NULL = {protocol: replies.encode(None, protocol) for protocol in (2, 3)}
+_FLAG = {protocol: (replies.encode(False, protocol), replies.encode(True, protocol)) for protocol in (2, 3)}
+_FIELDS = (
+    b"$8\r\nfirst-id\r\n%b$7\r\nlast-id\r\n%b$8\r\nappended\r\n:%d\r\n$8\r\nmessages\r\n:%d\r\n"
+    b"$6\r\ntokens\r\n:%d\r\n$5\r\nflush\r\n$%d\r\n%b\r\n$9\r\nduplicate\r\n%b"
+)
+_REPLY = {2: b"*14\r\n" + _FIELDS, 3: b"%%7\r\n" + _FIELDS}
 
 
 def _parse(arguments: Arguments, resolve: Resolve, *, replace: bool) -> AppendRequest:

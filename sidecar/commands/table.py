@@ -31,6 +31,7 @@ from sidecar.commands.resolving import Resolve
 from sidecar.commands.syntax import Argument, block, key, notation, number, one_of, optional, several, text, word
 from sidecar.errors import SyntaxProblem
 from sidecar.memory.requests import Request
+from sidecar.resp import replies
 from sidecar.resp.replies import Value
 
 
@@ -52,6 +53,8 @@ class Command:
         errors: first words of the errors that it may answer, besides those that every command may.
         parse: arguments and a resolver of keys, to the request.
         render: what the service answered, to a reply value (see `resp.replies`).
+        quick: the same to the bytes of the reply, for what is answered often and always alike: a result and a protocol
+            (2 or 3) to what `replies.encode` would make of it.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Command:
     errors: tuple[str, ...]
     parse: Callable[[list[bytes], Resolve], Request]
     render: Callable[[Any], Value]
+    quick: Callable[[Any, int], bytes] | None = None
 
     @property
     def syntax(self) -> str:
@@ -80,6 +84,17 @@ class Command:
     def takes(self, words: int) -> bool:
         """Return whether it can be called with so many words, its name included."""
         return words >= -self.arity if self.arity < 0 else words == self.arity
+
+    def encode(self, result: Any, protocol: int) -> bytes:
+        """Return the reply for what the service answered.
+
+        Args:
+            result: of this command's request.
+            protocol: 2 or 3.
+        """
+        if self.quick is not None:
+            return self.quick(result, protocol)
+        return replies.encode(self.render(result), protocol)
 
     def request(self, arguments: list[bytes], resolve: Resolve) -> Request:
         """Check the arity and parse.
@@ -136,6 +151,7 @@ _ROWS = (
         errors=("BADMESSAGE", "OVERBUDGET", "PRIVACY", *_CHANGES),
         parse=append.parse,
         render=append.render,
+        quick=append.encode,
     ),
     Command(
         name="MEMREAD",

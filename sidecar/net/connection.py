@@ -104,6 +104,7 @@ class ClientConnection(asyncio.Protocol):
         self._turn = turn
         self._replies: list[bytes] = []  # which leave at the end of this turn of the loop
         self._replies_bytes = 0
+        self._unsettled = False  # whether that end is awaited
         self._held_bytes = 0  # as reported to the budget
         self._over_budget = False
         self._on_closed = on_closed
@@ -147,7 +148,10 @@ class ClientConnection(asyncio.Protocol):
             self._upstream.write(data)
             return
         self._perform(self._session.client_bytes(data, monotonic()))
-        self._throttle()
+        if self._session.full:
+            self._throttle()
+        else:
+            self._settle_later()
 
     def eof_received(self) -> bool:
         self._client_left()
@@ -213,8 +217,7 @@ class ClientConnection(asyncio.Protocol):
         self.signs_of_life += 1
         if self._client is not None and self._session.replies_pass:
             self._metrics.client_bytes_out += len(data)
-            if self._replies:
-                self._write_replies()
+            self._write_replies()
             self._client.write(data)
             return
         self._perform(self._session.redis_bytes(data, monotonic()))
@@ -277,16 +280,29 @@ class ClientConnection(asyncio.Protocol):
         if self._client is None or self._lingering:  # a push, behind the last word
             return
         self._metrics.client_bytes_out += len(data)
-        if not self._replies:
-            self._turn.at_end(self._write_replies)
+        self._settle_later()
         self._replies.append(data)
         self._replies_bytes += len(data)
         if self._replies_bytes > WRITE_BUFFER_BYTES:
             self._write_replies()  # only the transport can say that the client does not keep up
 
+    def _settle_later(self) -> None:
+        if not self._unsettled:
+            self._unsettled = True
+            self._turn.at_end(self._settle)
+
+    def _settle(self) -> None:
+        """End a turn in which requests came or were answered."""
+        self._unsettled = False
+        self._write_replies()
+        self._throttle()
+
     def _write_replies(self) -> None:
-        replies, self._replies, self._replies_bytes = self._replies, [], 0
-        if replies and self._client is not None:
+        replies = self._replies
+        if not replies:
+            return
+        self._replies, self._replies_bytes = [], 0
+        if self._client is not None:
             self._client.write(replies[0] if len(replies) == 1 else b"".join(replies))
             if not self._client_writable:
                 self._check_output()
@@ -316,7 +332,7 @@ class ClientConnection(asyncio.Protocol):
         if isinstance(bug, Exception):
             log.error("command.failed", command=ticket.command.name, exc_info=bug)
         self._perform(actions)
-        self._throttle()
+        self._settle_later()
         self._leave_identity()
 
     def _check_output(self) -> None:

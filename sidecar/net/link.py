@@ -14,6 +14,7 @@ import hiredis
 
 from sidecar.errors import RedisRefused
 from sidecar.resp.watched import Credentials
+from sidecar.resp.wire import pack
 from sidecar.store.pipe import Argument, Reply
 
 _INCOMPLETE = object()
@@ -144,8 +145,3 @@ class Link(asyncio.Protocol):
             if self._owner is not None:
                 self._owner.lost(why)
 
-
-def pack(command: Sequence[Argument]) -> bytes:
-    """Return a command as bytes for Redis."""
-    packed: bytes = hiredis.pack_command(tuple(command))  # type: ignore[arg-type]  # its stub means a tuple of one item
-    return packed

@@ -17,8 +17,9 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from sidecar.errors import RedisRefused, Unavailable, Uncertain
-from sidecar.net.link import Connect, Link, pack
+from sidecar.net.link import Connect, Link
 from sidecar.resp.watched import Credentials
+from sidecar.resp.wire import pack
 from sidecar.store.pipe import Argument, Reply
 from sidecar.store.scripts import Script, load
 

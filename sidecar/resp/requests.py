@@ -16,8 +16,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from sidecar.resp.inline import split_inline
-from sidecar.resp.passing import BULK, LONGEST_WATCHED_NAME, START, pass_whole
 from sidecar.resp.watched import HELD_NAMES, NAME_HINTS, REPLICATION_NAMES, WATCHED_NAMES, Hint, hint_of, hint_of_name
+from sidecar.resp.wire import BULK, LONGEST_WATCHED_NAME, START, pass_whole, whole_request
 
 MAX_REQUEST_BYTES = 32 * 1024 * 1024
 """Most bytes of one MEM request, which is held in memory whole. A long conversation is a few megabytes."""
@@ -56,10 +56,11 @@ class Forward:
 
 @dataclass(slots=True)
 class Own:
-    """One whole request for us: its name in upper case, and the arguments after it."""
+    """One whole request for us: its name in upper case, the arguments after it, and the bytes that all of it has."""
 
     name: bytes
     arguments: list[bytes]
+    size: int = field(default=0, compare=False)
 
 
 @dataclass(slots=True)
@@ -148,6 +149,8 @@ class RequestFramer:
                 self._dropping = False
                 after = pass_whole(data, position, self._watched)
                 if after == position:
+                    after, frame = self._own_request(data, position)
+                if after == position:
                     after, frame, hint = self._begin(data, position)
                 if (frame or self._collected) and position > start:
                     frames.append(Forward(data[start:position]))
@@ -169,6 +172,18 @@ class RequestFramer:
             frames.append(Forward(header + data[start:position]))
         return position
 
+    def _own_request(self, data: bytes, position: int) -> tuple[int, Frame | None]:
+        """Take a request of ours that is here whole and within every limit: the short way of `_collect`."""
+        found = whole_request(data, position, MAX_REQUEST_ARGUMENTS)
+        if found is None or found[0] - position > self._max_bytes:
+            return position, None
+        end, words = found
+        name = words[0].upper()
+        if name not in self._own:
+            return position, None
+        del words[0]
+        return end, Own(name, words, end - position)
+
     def _begin(self, data: bytes, position: int) -> tuple[int, Frame | None, Hint | None]:
         """Look at the start of a request; return how far it was understood."""
         match = START.match(data, position)
@@ -182,10 +197,6 @@ class RequestFramer:
             name = data[after : after + length].upper()
             if len(name) < length:
                 return position, None, None
-            if name in self._own:
-                end, arguments = _whole_arguments(data, after + length + 2, count - 1, self._max_bytes)
-                if arguments is not None:
-                    return end, Own(name, arguments), None
             if name in self._own or (name in HELD_NAMES and count <= HELD_NAMES[name].words):
                 self._collected = _Collected(count, own=name in self._own, max_bytes=self._max_bytes)
                 return match.start(2) - 1, None, None
@@ -230,7 +241,7 @@ class RequestFramer:
             self._raw = True
             return position, None, None
         if name in self._own:
-            return newline + 1, Own(name, words[1:]), None
+            return newline + 1, Own(name, words[1:], newline + 1 - position), None
         hint = hint_of(words)
         if hint is None:
             return newline + 1, None, None
@@ -279,7 +290,7 @@ class RequestFramer:
             position = after
         self._collected = None
         if request.own:
-            return position, Own(request.name, request.arguments[1:])
+            return position, Own(request.name, request.arguments[1:], request.size)
         return position, Forward(request.rebuilt(), hint_of(request.arguments), request.arguments)
 
     def _let_go(self, match: re.Match[bytes], request: _Collected, excess: str) -> tuple[int, Frame]:
@@ -336,25 +347,6 @@ class _Collected:
         parts = [b"*%d\r\n" % self.count]
         parts += [b"$%d\r\n%b\r\n" % (len(argument), argument) for argument in self.arguments]
         return b"".join(parts)
-
-
-def _whole_arguments(data: bytes, position: int, count: int, most: int) -> tuple[int, list[bytes] | None]:
-    """Return the end of a request and its arguments if it is here whole and within every limit, else None.
-
-    The short way of `_Collected`, for requests that come in one piece, as nearly all do.
-    """
-    if count + 1 > MAX_REQUEST_ARGUMENTS or len(data) - position > most:
-        return position, None
-    arguments = []
-    for _ in range(count):
-        match = BULK.match(data, position)
-        if match is None:
-            return position, None
-        start = match.end()
-        end = start + int(match[1])
-        arguments.append(data[start:end])
-        position = end + 2
-    return position, arguments if position <= len(data) else None
 
 
 def _may_become_valid(data: bytes, position: int) -> bool:

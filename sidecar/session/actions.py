@@ -106,4 +106,4 @@ def size_of(frame: Frame) -> int:
     """Return the bytes that a frame keeps while it waits or runs."""
     if isinstance(frame, Forward):
         return len(frame.data)
-    return sum(map(len, frame.arguments)) if isinstance(frame, Own) else 0
+    return frame.size if isinstance(frame, Own) else 0

@@ -37,7 +37,6 @@ from sidecar.commands.resolving import Resolve
 from sidecar.commands.table import Command
 from sidecar.errors import INTERNAL_ERROR, BadMessage, NotIdentified, ReplyableError
 from sidecar.memory.requests import ContextRequest, Request
-from sidecar.resp import replies
 from sidecar.resp.fence import Fence, Turn
 from sidecar.resp.pushes import PushBoundary
 from sidecar.resp.requests import Forward, Oversized, Own, RequestFramer
@@ -306,7 +305,7 @@ class Session:
             ):
                 return
             self._waiting.popleft()
-            self._flush_replies()
+            self._flush_replies()  # it may have been refused at once
 
     def _ask(self, need: Need | None) -> bool:
         """Ask for what is not known; False if there is nothing."""
@@ -425,7 +424,7 @@ class Session:
 
     def _render(self, ticket: Ticket, result: object) -> None:
         try:
-            ticket.reply = replies.encode(ticket.command.render(result), self._state.protocol)
+            ticket.reply = ticket.command.encode(result, self._state.protocol)
         except Exception as bug:  # the caller serves other clients too, and logs it
             ticket.bug = bug
             ticket.refuse(INTERNAL_ERROR)

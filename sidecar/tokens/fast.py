@@ -26,6 +26,12 @@ from sidecar.tokens.vocabulary import VOCABULARY_DIRECTORY, vocabulary
 # a file's name includes these as tokens, where here they are plain text.
 _PRETOKENIZERS = {"o200k_base": "o200k", "cl100k_base": "cl100k"}
 
+SHORT_CHARS = 16
+"""Counts of texts up to here are kept: a role comes with every message, and counting it takes as long as a sentence."""
+
+KEPT_COUNTS = 1_024
+"""Counts that are kept, about 100 kB; when full, all are forgotten: simpler than an order of use, and as cheap."""
+
 LONGEST_WORD_CHARS = 2 * SLICE_CHARS
 """A slice of a large text that is longer than this has no end of a word for 64 Ki characters. gigatoken
 holds the interpreter for up to 0.4 µs per character of such a text, so tiktoken counts it, which lets go of
@@ -75,6 +81,7 @@ class GigatokenCounter:
         # Afterwards, so that growth is counted from the size with the vocabulary in it.
         self._growth = Growth() if growth is None else growth
         self._until_look = CHARS_BETWEEN_LOOKS
+        self._kept: dict[str, int] = {}
 
     def count(self, text: str) -> int:
         """Return the tokens of `text`, special tokens taken as plain text.
@@ -86,11 +93,25 @@ class GigatokenCounter:
             NotUnicode: the text holds a lone surrogate.
         """
         chars = len(text)
+        if chars <= SHORT_CHARS:
+            return self._count_short(text)
         if chars > SLICE_CHARS:
             utf8(text)  # so that an error names the position in the whole text
             return sum(map(self._count_slice, slices(text)))
+        return self._count_at_once(text)
+
+    def _count_short(self, text: str) -> int:
+        count = self._kept.get(text)
+        if count is None:
+            count = self._count_at_once(text)
+            if len(self._kept) >= KEPT_COUNTS:
+                self._kept.clear()
+            self._kept[text] = count
+        return count
+
+    def _count_at_once(self, text: str) -> int:
         # Threads may lose each other's subtractions; the interval need not be exact.
-        self._until_look -= chars
+        self._until_look -= len(text)
         if self._until_look < 0:
             self._look()
         encode = self._encode

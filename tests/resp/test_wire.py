@@ -6,14 +6,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sidecar.resp.passing import PassWhole, pass_whole, pass_whole_compiled, pass_whole_in_python
+from sidecar.resp.wire import PassWhole, pass_whole, compiled, pass_whole_in_python
 
 WATCHED = frozenset({b"MEMREAD", b"HELLO", b"SIXTEEN-LETTERS!", b"SEVENTEEN-LETTERS"})
 GET = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n"
 PING = b"*1\r\n$4\r\nPING\r\n"
 
 # Where there was no compiler there is one way.
-WAYS = [way for way in (pass_whole_in_python, pass_whole_compiled) if way is not None]
+WAYS = [way for way in (pass_whole_in_python, compiled) if way is not None]
 
 
 @pytest.fixture(params=WAYS, ids=lambda way: "python" if way is pass_whole_in_python else "compiled")
