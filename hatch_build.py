@@ -1,14 +1,25 @@
-"""Compiles `sidecar/resp/_wire.c` where that is possible, for an installation and for a wheel.
+"""Compiles what every request passes, where that is possible, for an installation and for a wheel.
 
-It is not needed: without it the same loops run in Python (`sidecar/resp/wire.py`), at the price that README.md
-names. So a machine without a C compiler or without Python's headers gets a warning and everything else.
+Two steps. `sidecar/resp/_wire.c` is a second of work and always done. The modules in `COMPILED` are Python that mypyc
+makes C of, about a minute of work; only a wheel gets them, and every installation but an editable one is a wheel: in a
+working tree the sources must be what runs.
+
+Neither is needed: without them the same modules run as they are written, at the price that README.md names. So a
+machine without a C compiler or without Python's headers gets a warning and everything else, and so does whoever asks
+for it with MEMSIDECAR_PURE=1.
+
+As a program (`python hatch_build.py`) it translates `COMPILED` in the working directory.
 """
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
 import subprocess
+import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +28,51 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 SOURCE = Path("sidecar/resp/_wire.c")
 MODULE = SOURCE.with_suffix(".abi3.so")
 """Beside its source, where an editable installation finds it too."""
+
+PURE = "MEMSIDECAR_PURE"
+
+# What a MEMAPPEND passes from the socket to Redis and back. A class that compiled code uses must be among them, or each
+# access to it costs more than in Python.
+COMPILED = (
+    "commands/append.py",
+    "commands/arguments.py",
+    "commands/messages.py",
+    "commands/table.py",
+    "memory/addressing.py",
+    "memory/catalogue.py",
+    "memory/definition.py",
+    "memory/intake.py",
+    "memory/keys.py",
+    "memory/message.py",
+    "memory/requests.py",
+    "memory/results.py",
+    "memory/service.py",
+    "metrics.py",
+    "net/connection.py",
+    "net/held_budget.py",
+    "net/link.py",
+    "net/multiplexer.py",
+    "net/turn.py",
+    "resp/fence.py",
+    "resp/pushes.py",
+    "resp/replies.py",
+    "resp/requests.py",
+    "resp/watched.py",
+    "session/actions.py",
+    "session/context.py",
+    "session/limits.py",
+    "session/memories.py",
+    "session/session.py",
+    "session/state.py",
+    "store/batch.py",
+    "store/changes.py",
+    "store/memory_store.py",
+    "store/scripts.py",
+    "tokens/fast.py",
+)
+
+# Types of other packages may be missing where a wheel is built: what comes from them is then looked at when it runs.
+MYPY_OPTIONS = ("--ignore-missing-imports", "--follow-imports=silent", "--no-warn-unused-configs", "--config-file=")
 
 
 class CompileHook(BuildHookInterface):  # type: ignore[type-arg]  # its parameter is about hatchling's configuration
@@ -28,15 +84,44 @@ class CompileHook(BuildHookInterface):  # type: ignore[type-arg]  # its paramete
         """Compile, and if that works make it a wheel for this platform."""
         target = Path(self.root) / MODULE
         target.unlink(missing_ok=True)  # an old one would go on being used
-        try:
-            subprocess.run(_command(Path(self.root) / SOURCE, target), check=True, capture_output=True, text=True)
-        except (OSError, subprocess.CalledProcessError) as problem:
-            said = getattr(problem, "stderr", "") or problem
-            self.app.display_warning(f"memsidecar: {SOURCE} could not be compiled, Python does its work: {said}")
+        if os.environ.get(PURE) == "1":
             return
-        build_data["artifacts"].append(str(MODULE))
-        build_data["pure_python"] = False
-        build_data["infer_tag"] = True
+        if self._run(_command(Path(self.root) / SOURCE, target), str(SOURCE)):
+            build_data["artifacts"].append(str(MODULE))
+            _for_this_platform(build_data)
+        if version != "editable":
+            self._translate(build_data)
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """Take away what was made only for the wheel."""
+        directory = build_data.get("memsidecar_translated")
+        if directory is not None:
+            shutil.rmtree(directory)
+
+    def _translate(self, build_data: dict[str, Any]) -> None:
+        """Compile a copy of the package, so that no result can be left in the tree and go out of date there."""
+        directory = Path(tempfile.mkdtemp(prefix="memsidecar-"))
+        build_data["memsidecar_translated"] = directory
+        shutil.copytree(Path(self.root) / "sidecar", directory / "sidecar", ignore=shutil.ignore_patterns("*.so"))
+        if not self._run([sys.executable, str(Path(self.root) / "hatch_build.py")], "the request path", cwd=directory):
+            return
+        for module in (directory / "sidecar").rglob("*.so"):
+            build_data["force_include"][str(module)] = str(module.relative_to(directory))
+        _for_this_platform(build_data)
+
+    def _run(self, command: list[str], what: str, cwd: Path | None = None) -> bool:
+        try:
+            subprocess.run(command, check=True, capture_output=True, text=True, cwd=cwd)
+        except (OSError, subprocess.CalledProcessError) as problem:
+            said = "".join(getattr(problem, name, None) or "" for name in ("stdout", "stderr")) or problem
+            self.app.display_warning(f"memsidecar: {what} could not be compiled, Python does its work: {said}")
+            return False
+        return True
+
+
+def _for_this_platform(build_data: dict[str, Any]) -> None:
+    build_data["pure_python"] = False
+    build_data["infer_tag"] = True
 
 
 def _command(source: Path, target: Path) -> list[str]:
@@ -45,3 +130,17 @@ def _command(source: Path, target: Path) -> list[str]:
     headers = sysconfig.get_path("include")
     words = [*shlex.split(linker), *shlex.split(position_independent), "-O2", f"-I{headers}"]
     return [*words, str(source), "-o", str(target)]
+
+
+def translate() -> None:
+    """Make extension modules of `COMPILED`, beside them, below the working directory."""
+    from mypyc.build import mypycify
+    from setuptools import setup
+
+    sources = [f"sidecar/{module}" for module in COMPILED]
+    extensions = mypycify([*MYPY_OPTIONS, *sources], opt_level="2", debug_level="0", group_name="sidecar._native")
+    setup(name="memsidecar", ext_modules=extensions, script_args=["--quiet", "build_ext", "--inplace"])
+
+
+if __name__ == "__main__":
+    translate()

@@ -19,7 +19,7 @@ from sidecar.memory.ports import FlushEngine, TextCounter
 from sidecar.memory.service import MemoryService
 from sidecar.metrics import Metrics
 from sidecar.privacy.redaction import Redactor
-from sidecar.store.changes import Changes
+from sidecar.store.changes import Changes, Standing
 from sidecar.store.fork import Forks
 from sidecar.store.locks import LockManager
 from sidecar.store.memory_store import MemoryStore
@@ -68,7 +68,7 @@ class Users:
         self._metrics = metrics
         self._due = due
         self._locks: WeakSet[LockManager] = WeakSet()
-        self._changes: WeakSet[Changes] = WeakSet()
+        self._standing = Standing()
 
     def store(self, pipe: Pipe) -> MemoryStore:
         """Return the memories over a connection."""
@@ -79,8 +79,8 @@ class Users:
             on_due=self._due,
             wakeups=self._wakeups,
             tally=self._metrics,
+            standing=self._standing,
         )
-        self._changes.add(changes)
         return MemoryStore(pipe=pipe, changes=changes)
 
     def service(self, pipe: Pipe, health: Health) -> MemoryService:
@@ -108,7 +108,7 @@ class Users:
     @property
     def lock_waiters(self) -> int:
         """Locks and changes of this process that wait for somebody else's lease now."""
-        return sum(locks.waiters for locks in self._locks) + sum(changes.standing for changes in self._changes)
+        return sum(locks.waiters for locks in self._locks) + self._standing.count
 
 
 def _redactor(policy: PrivacyPolicy) -> Redactor:

@@ -69,6 +69,13 @@ class LeaseTally(Protocol):
     def lock_lost(self) -> None: ...
 
 
+class Standing:
+    """How many changes wait for somebody else's lease now, of all `Changes` that share it."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class _Line:
     """The changes of one memory, in order; `flying` are those under way."""
 
@@ -94,6 +101,7 @@ class Changes:
         on_due: is told a memory whose mark in the outbox this process has just set.
         wakeups: tells when a lease is released.
         tally: counts waits for leases.
+        standing: knows how many changes wait for a lease.
     """
 
     def __init__(
@@ -104,6 +112,7 @@ class Changes:
         on_due: Callable[[Memory], None],
         wakeups: Wakeups,
         tally: LeaseTally,
+        standing: Standing | None = None,
     ) -> None:
         self._pipe = pipe
         self._ops = {False: f"op:{sidecar_id}", True: f"op:{sidecar_id}:lease"}
@@ -111,6 +120,7 @@ class Changes:
         self._on_due = on_due
         self._wakeups = wakeups
         self._tally = tally
+        self._standing = standing or Standing()
         self._lines: dict[tuple[str, bool], _Line] = {}
         self._fixed: dict[str, tuple[Any, Fixed]] = {}
 
@@ -125,12 +135,7 @@ class Changes:
             return
         line.waiting.append(change)
         if line.watcher is not None:
-            line.since[id(change)] = monotonic()
-
-    @property
-    def standing(self) -> int:
-        """Changes that wait for somebody else's lease now."""
-        return sum(len(line.since) for line in self._lines.values())
+            self._stands_since(line, change, monotonic())
 
     async def close(self) -> None:
         """Give up the lines that stand still."""
@@ -212,11 +217,16 @@ class Changes:
         line.alone = line.alone or any(isinstance(change, Append) and change.idempotent for change in flown)
         now = monotonic()
         for change in line.waiting:
-            line.since.setdefault(id(change), now)
+            self._stands_since(line, change, now)
         if line.attempt is not None and not line.attempt.done():
             line.attempt.set_result(left_ms)
         else:
             line.watcher = asyncio.get_running_loop().create_task(self._outlast(line, left_ms), name="lease-wait")
+
+    def _stands_since(self, line: _Line, change: Change, now: float) -> None:
+        if id(change) not in line.since:
+            line.since[id(change)] = now
+            self._standing.count += 1
 
     async def _outlast(self, line: _Line, left_ms: int | None) -> None:
         begun = monotonic()
@@ -239,6 +249,7 @@ class Changes:
                                 await watch.woken()
         finally:
             line.attempt = line.watcher = None
+            self._standing.count -= len(line.since)
             line.since.clear()
             line.alone = False
             if not line.flying:
@@ -255,6 +266,7 @@ class Changes:
                 pause = min(pause, left_s)
             else:
                 del line.since[id(change)]
+                self._standing.count -= 1
                 late.append(change)
         for change in late:
             self._tally.lock_refused()
