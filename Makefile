@@ -15,17 +15,24 @@ BIN := $(VENV)/bin
 LOCKED := $(VENV)/.locked
 INSTALLED := $(VENV)/.installed
 LOCK_VENV := .venv-lock
+# What users install is a wheel, whose request path is compiled (hatch_build.py). A working tree runs its sources, which
+# can be edited; so the wheel lies beside it, for the benchmarks, and for the tests of what is compiled.
+COMPILED := build/compiled/.made
 
 # Tests, benchmarks and `memsidecar dev` look for redis-server and temporal on PATH, and the wheels put them there.
 # Not exported: the recipe that makes .venv would then find its own product as `python3`.
 WITH_BIN := PATH="$(CURDIR)/$(BIN):$$PATH"
+# Without the working directory in front, where the sources are.
+WITH_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/build/compiled:$(CURDIR)"
+COMPILED_TESTS := -m "not long" -o pythonpath="build/compiled ." -p no:cacheprovider tests/compiled tests/resp \
+	tests/session tests/commands tests/memory tests/store tests/net
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # What the user's shell or another environment says about Python must not reach into this one.
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup dev test lint format bench lock clean
+.PHONY: help setup dev test lint format bench compiled lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,11 +43,12 @@ dev: $(INSTALLED) ## run memsidecar with an embedded Redis, for trying it out (A
 	$(WITH_BIN) $(BIN)/memsidecar dev $(ARGS)
 
 # One recipe, not a chain of prerequisites: the fast checks go first, also under -j.
-test: $(INSTALLED) ## format, lint, types, tests: what CI runs (ARGS="..." for pytest)
+test: $(INSTALLED) $(COMPILED) ## format, lint, types, tests: what CI runs (ARGS="..." for pytest)
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
 	$(WITH_BIN) $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	$(WITH_BIN) $(WITH_COMPILED) $(BIN)/python -m pytest -n $(WORKERS) $(COMPILED_TESTS)
 
 lint: $(INSTALLED) ## format, lint and types, without the tests
 	$(BIN)/python -m ruff format --check .
@@ -51,8 +59,10 @@ format: $(INSTALLED) ## rewrite the sources in the project's format, with what r
 	$(BIN)/python -m ruff check --fix-only .
 	$(BIN)/python -m ruff format .
 
-bench: $(INSTALLED) ## run the benchmarks (ARGS="...")
-	$(WITH_BIN) $(BIN)/python -m benchmarks $(ARGS)
+bench: $(INSTALLED) $(COMPILED) ## run the benchmarks (ARGS="...")
+	$(WITH_BIN) $(WITH_COMPILED) $(BIN)/python -m benchmarks $(ARGS)
+
+compiled: $(COMPILED) ## make build/compiled, the package as its users get it
 
 lock: $(LOCK_VENV)/.installed ## renew requirements/*.txt from pyproject.toml (ARGS=--upgrade for the newest versions)
 	$(LOCK_COMPILE) --extra dev -o requirements/dev.txt
@@ -76,6 +86,13 @@ $(LOCKED): requirements/dev.txt
 # Nothing is fetched here: the build backend is in the lock.
 $(INSTALLED): $(LOCKED) pyproject.toml hatch_build.py sidecar/resp/_wire.c
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Both in the lock: nothing is fetched. A machine without a compiler gets a wheel as well, of Python alone.
+$(COMPILED): $(LOCKED) pyproject.toml hatch_build.py $(shell find sidecar -name '*.py' -o -name '*.c' -o -name '*.lua')
+	rm -rf build/wheel build/compiled
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/wheel .
+	$(BIN)/python -m pip install --quiet --no-deps --no-compile --target build/compiled build/wheel/*.whl
 	@touch $@
 
 $(LOCK_VENV)/.installed:

@@ -129,6 +129,10 @@ class RequestFramer:
         self._held += data[self._cut(data, frames) :]
         return frames
 
+    @property
+    def _collecting(self) -> bool:
+        return self._collected is not None
+
     def _cut(self, data: bytes, frames: list[Frame]) -> int:
         """Append the frames of `data` and return where the bytes begin that cannot be understood yet.
 
@@ -143,8 +147,8 @@ class RequestFramer:
                 after = self._pass_over(data, position)
             elif self.finishing:
                 break
-            elif self._collected is not None:
-                after, frame = self._collect(data, position, self._collected)
+            elif (request := self._collected) is not None:
+                after, frame = self._collect(data, position, request)
             else:
                 self._dropping = False
                 after = pass_whole(data, position, self._watched)
@@ -152,9 +156,9 @@ class RequestFramer:
                     after, frame = self._own_request(data, position)
                 if after == position:
                     after, frame, hint = self._begin(data, position)
-                if (frame or self._collected) and position > start:
+                if (frame is not None or self._collecting) and position > start:
                     frames.append(Forward(data[start:position]))
-            if frame is not None or self._collected is not None or self._dropping:
+            if frame is not None or self._collecting or self._dropping:
                 start = after
             if frame is not None:
                 frames.append(frame)

@@ -137,6 +137,11 @@ class Changes:
         if line.watcher is not None:
             self._stands_since(line, change, monotonic())
 
+    @property
+    def standing(self) -> int:
+        """Changes that wait for somebody else's lease now, of all that share the count."""
+        return self._standing.count
+
     async def close(self) -> None:
         """Give up the lines that stand still."""
         standing = [line for line in self._lines.values() if line.watcher is not None]
