@@ -59,7 +59,7 @@ class StoredMessage(NamedTuple):
     role: str
     content: str
     tokens: int
-    fields: str | None
+    fields: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

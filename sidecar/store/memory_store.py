@@ -19,6 +19,7 @@ from sidecar.memory.requests import ReadRequest
 from sidecar.memory.results import AppendResult, EncodingDiffers, FlushState, MemoryInfo, ReadResult
 from sidecar.store.batch import NO_LIMIT, Append, Weight
 from sidecar.store.changes import Changes, Single, as_error
+from sidecar.store.packed import unpacked
 from sidecar.store.pipe import Argument, Pipe, Reply
 
 T = TypeVar("T")
@@ -202,22 +203,15 @@ def _found(request: ReadRequest, reply: list[Reply]) -> Any:
     result = ReadResult(
         summary=_text(summary) if summary else None,
         summary_tokens=numbers[0],
-        messages=[_stored(entry) for entry in entries] if isinstance(entries, list) else [],
+        messages=unpacked(cast("bytes", entries)),
         total_messages=numbers[1],
         total_tokens=numbers[2],
         more=more == 1,
         left_out=numbers[3],
         format=request.format,
     )
-    room, unit = cast("tuple[int, list[Reply]]", cut) if cut else (0, [])
-    return Found(result, _text(newest), room, [_stored(entry) for entry in unit])
-
-
-def _stored(entry: Reply) -> StoredMessage:
-    """Read `[id, [r, role, c, content, n, tokens(, x, fields)(, k, class)]]`, the order in which append.lua writes."""
-    id_, pairs = cast("tuple[bytes, list[bytes]]", entry)
-    fields = _text(pairs[7]) if len(pairs) > 7 and pairs[6] == b"x" else None
-    return StoredMessage(id_.decode(), pairs[1].decode(), _text(pairs[3]), int(pairs[5]), fields)
+    room, unit = cast("tuple[int, bytes]", cut) if cut else (0, b"")
+    return Found(result, _text(newest), room, unpacked(unit))
 
 
 def _memory_info(memory: Memory, reply: list[Reply]) -> MemoryInfo:

@@ -18,7 +18,8 @@
 -- the others is passed over and counted as left out; so is what would exceed its class's share, and a broken unit.
 -- Returns { summary or "", its tokens, messages in all, tokens in all with summary, 1 if there is more, messages left
 --       out, entries, with "$" in 3 the newest id or "", { room, entries } of the unit that is to be cut, or {} };
---       entries in the order of their ids, each { id, { field, value … } }; or, with "error" in 7,
+--       entries in the order of their ids as one string in MessagePack, "" if there are none, each
+--       { id, role, content, tokens } and, where it has other fields, these; or, with "error" in 7,
 --       { "oversize", id, tokens, room }.
 -- Cost: O(entries returned + kept ones), plus at most MAX_SKIPPED that are passed over; with 8, at most MAX_SCANNED.
 -- With KEYS 4, O(log n) for each entry returned.
@@ -87,10 +88,26 @@ if KEYS[4] then -- a function is made anew each time that a script runs, and mos
   end
 end
 
+-- One string, because Redis needs twice as long for a reply of many small parts as for all the rest of a read. The
+-- entries are of no use afterwards: their tables are written over, since new ones would cost more than the packing.
+local function packed(entries)
+  if #entries == 0 then return '' end -- an empty table would be packed as a map
+  local forms = {}
+  for at, entry in ipairs(entries) do
+    local form = entry[2]
+    local values = #form
+    form[1], form[3], form[4], form[5] = entry[1], form[4], form[6], form[7] == 'x' and form[8] or nil
+    for at_end = 6, values do form[at_end] = nil end
+    forms[at] = form
+  end
+  return cmsgpack.pack(forms)
+end
+
 local function reply(more, left_out, entries, cut)
   if wait_ms > 0 and #entries == 0 then announce_waiter() end
   if note_reading and (#entries > 0 or cut) then note_reading(entries, cut and cut[2] or {}) end
-  return { summary, summary_tokens, messages, tokens, more and 1 or 0, left_out, entries, newest, cut or {} }
+  if cut then cut[2] = packed(cut[2]) end
+  return { summary, summary_tokens, messages, tokens, more and 1 or 0, left_out, packed(entries), newest, cut or {} }
 end
 
 local function reversed(list)
