@@ -18,6 +18,7 @@ from sidecar.memory.requests import ReadRequest
 from sidecar.metrics import Metrics
 from sidecar.store import scripts
 from sidecar.store.changes import Changes
+from sidecar.store.kept_reads import KeptReads
 from sidecar.store.memory_store import MemoryStore
 from sidecar.store.pipe import Argument, Reply
 from sidecar.store.wakeups import Wakeups
@@ -41,7 +42,7 @@ class ScriptCalls:
             wakeups=Wakeups(redis.asyncio.Redis()),
             tally=Metrics(),
         )
-        self._store = MemoryStore(pipe=self._pipe, changes=changes)
+        self._store = MemoryStore(pipe=self._pipe, changes=changes, kept_reads=KeptReads(0))
 
     def append(self, memory: Memory, role: str, text: str) -> bytes:
         """Return the request that stores one message, with its exact count of tokens and a `NUMBER`."""

@@ -21,6 +21,7 @@ from sidecar.metrics import Metrics
 from sidecar.privacy.redaction import Redactor
 from sidecar.store.changes import Changes, Standing
 from sidecar.store.fork import Forks
+from sidecar.store.kept_reads import KeptReads
 from sidecar.store.locks import LockManager
 from sidecar.store.memory_store import MemoryStore
 from sidecar.store.pipe import Pipe
@@ -69,6 +70,7 @@ class Users:
         self._due = due
         self._locks: WeakSet[LockManager] = WeakSet()
         self._standing = Standing()
+        self._kept_reads = KeptReads()
 
     def store(self, pipe: Pipe) -> MemoryStore:
         """Return the memories over a connection."""
@@ -81,7 +83,7 @@ class Users:
             tally=self._metrics,
             standing=self._standing,
         )
-        return MemoryStore(pipe=pipe, changes=changes)
+        return MemoryStore(pipe=pipe, changes=changes, kept_reads=self._kept_reads)
 
     def service(self, pipe: Pipe, health: Health) -> MemoryService:
         """Return what executes the commands of a user over this user's connection."""

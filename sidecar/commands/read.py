@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from sidecar.commands.anthropic import to_anthropic
 from sidecar.commands.arguments import Arguments, shown
 from sidecar.commands.flush import MAX_WAIT_MS
 from sidecar.commands.openai import to_openai
+from sidecar.commands.read_reply import ReadReply
 from sidecar.commands.resolving import Resolve
 from sidecar.errors import SyntaxProblem
 from sidecar.memory.addressing import NO_CONTEXT
-from sidecar.memory.message import ROLES, StoredMessage
+from sidecar.memory.message import ROLES
 from sidecar.memory.requests import Format, Oversize, ReadRequest
 from sidecar.memory.results import ReadResult
 from sidecar.resp.replies import Value
 
 _KNOWN = "CONTEXT, TOKENS, RESERVE, OVERSIZE, COUNT, SINCE, BEFORE, ROLE, NOSUMMARY, FORMAT, BLOCK and PEEK"
 
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
-_encode = msgspec.json.Encoder().encode
+_JSON = 0
+"""Where JSON stands among what is written of a result: it is the same in every protocol."""
 
 _FORMATS: dict[bytes, Format] = {b"RESP": "resp", b"OPENAI": "openai", b"ANTHROPIC": "anthropic"}
 _OVERSIZES: dict[bytes, Oversize] = {b"SKIP": "skip", b"TRUNCATE": "truncate", b"ERROR": "error"}
@@ -111,32 +110,9 @@ def _word(arguments: Arguments, option: str, known: dict[bytes, Any]) -> Any:
 
 def render(result: ReadResult) -> Value:
     """Return the reply of a read: a map, or one bulk string of JSON."""
-    if result.format == "openai":
-        return to_openai(result)
-    if result.format == "anthropic":
-        return to_anthropic(result)
-    return {
-        "summary": result.summary,
-        "messages": [_message(message) for message in result.messages],
-        "tokens": result.tokens,
-        "total-messages": result.total_messages,
-        "total-tokens": result.total_tokens,
-        "more": result.more,
-        "left-out": result.left_out,
-    }
-
-
-def _message(message: StoredMessage) -> dict[str, Value]:
-    reply: dict[str, Value] = {
-        "id": message.id,
-        "role": message.role,
-        "content": message.content,
-        "tokens": message.tokens,
-    }
-    if message.fields is not None:
-        for name, value in _decode(message.fields).items():
-            if name in ("id", "tokens"):
-                continue  # ours, which SINCE needs; a message's own ones come back with FORMAT OPENAI
-            # Strings and null are themselves; everything else (parts, tool calls) is its JSON.
-            reply[name] = value if value is None or isinstance(value, str) else _encode(value)
-    return reply
+    if result.format == "resp":
+        return ReadReply(result)
+    json = result.written.get(_JSON)
+    if json is None:
+        json = result.written[_JSON] = to_openai(result) if result.format == "openai" else to_anthropic(result)
+    return json

@@ -164,6 +164,13 @@ class Reading:
         return self._whole(request, result)
 
     def _whole(self, request: ReadRequest, result: ReadResult) -> ReadResult:
+        if result.settled_tokens is None:
+            self._settle(request, result)
+        self._tally.left_out += result.left_out
+        self._tally.tokens_read += result.tokens
+        return result
+
+    def _settle(self, request: ReadRequest, result: ReadResult) -> None:
         # Whoever follows with SINCE has the calls already; results must not be held back from them.
         chosen = request.format != "resp" or request.roles or request.before is not None
         if request.since is None and (chosen or request.tokens is not None or request.count is not None):
@@ -171,9 +178,7 @@ class Reading:
             whole = without_orphans(result.messages, up_to_now=up_to_now)
             result.left_out += len(result.messages) - len(whole)
             result.messages = whole
-        self._tally.left_out += result.left_out
-        self._tally.tokens_read += result.tokens
-        return result
+        result.settle()
 
 
 def is_slow(request: ReadRequest) -> bool:

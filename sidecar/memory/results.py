@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from sidecar.memory.message import StoredMessage
@@ -26,7 +26,11 @@ class AppendResult(NamedTuple):
 
 @dataclass(slots=True)
 class ReadResult:
-    """What a read found. `tokens` counts what is returned, summary included."""
+    """What a read found. `tokens` counts what is returned, summary included.
+
+    Once it is settled nobody changes it any more, because it may be the answer to several who asked the same. What is
+    written of it for one of them, by protocol, can be sent to the next.
+    """
 
     summary: str | None
     summary_tokens: int
@@ -36,11 +40,19 @@ class ReadResult:
     more: bool
     left_out: int
     format: Format = "resp"
+    settled_tokens: int | None = None
+    written: dict[int, bytes] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def tokens(self) -> int:
         """Tokens of everything returned."""
-        return sum(message.tokens for message in self.messages) + (self.summary_tokens if self.summary else 0)
+        if self.settled_tokens is not None:
+            return self.settled_tokens
+        return sum([message.tokens for message in self.messages]) + (self.summary_tokens if self.summary else 0)
+
+    def settle(self) -> None:
+        """Change it no more."""
+        self.settled_tokens = self.tokens
 
 
 @dataclass(slots=True)

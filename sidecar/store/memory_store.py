@@ -15,14 +15,19 @@ from sidecar.errors import OverBudget, RedisRefused
 from sidecar.memory.addressing import Memory
 from sidecar.memory.definition import Definition, share
 from sidecar.memory.message import Message, StoredMessage
+from sidecar.memory.reading import is_slow
 from sidecar.memory.requests import ReadRequest
 from sidecar.memory.results import AppendResult, EncodingDiffers, FlushState, MemoryInfo, ReadResult
 from sidecar.store.batch import NO_LIMIT, Append, Weight
 from sidecar.store.changes import Changes, Single, as_error
+from sidecar.store.kept_reads import KeptReads, Question
 from sidecar.store.packed import unpacked
 from sidecar.store.pipe import Argument, Pipe, Reply
 
 T = TypeVar("T")
+
+OVERSIZE_PARTS = 4
+"""Of the reply that tells of a message that exceeds the budget; every other one has more, or a single one."""
 
 
 class Found(NamedTuple):
@@ -46,14 +51,18 @@ class MemoryStore:
     Args:
         pipe: where commands go.
         changes: the lines in which changes leave, over the same pipe.
+        kept_reads: what earlier reads found; other users' stores may share it.
     """
 
-    def __init__(self, *, pipe: Pipe, changes: Changes) -> None:
+    def __init__(self, *, pipe: Pipe, changes: Changes, kept_reads: KeptReads) -> None:
         self._pipe = pipe
         self._changes = changes
+        self._kept_reads = kept_reads
+        self._owner = object()  # nobody gets what another user has read
 
     async def close(self) -> None:
-        """Give up what waits for somebody's lease."""
+        """Give up what waits for somebody's lease, and forget what was read."""
+        self._kept_reads.forget(self._owner)
         await self._changes.close()
 
     # ---- changes ----
@@ -120,20 +129,39 @@ class MemoryStore:
         memory, definition = request.memory, request.memory.definition
         keys, budget = memory.keys, request.tokens
         life = (definition.ttl_ms or 0) if request.touch and definition.mode == "read-write" else -1
-        arguments: list[Argument] = [
-            _limit(budget), _limit(request.count), request.since or "", request.before or "",
-            int(request.with_summary), life, request.oversize,
-            f" {' '.join(request.roles)} " if request.roles else "", wait_ms,
-            *_shares(definition, budget),
-        ]  # fmt: skip
         noted = (keys.seen,) if request.touch and definition.tracks_reads else ()
+        kept_share, summary_share, *class_shares = _shares(definition, budget)
+        bounds: tuple[Argument, ...] = (
+            _limit(budget), _limit(request.count), request.since or "", request.before or "", int(request.with_summary)
+        )  # fmt: skip
+        choice: tuple[Argument, ...] = (request.oversize, f" {' '.join(request.roles)} " if request.roles else "")
+        shares = (kept_share, summary_share, *class_shares)
+        # Of a read that notes what it returned, waits or cuts, each is another one.
+        asked = None if noted or is_slow(request) else (self._owner, keys.log, bounds, choice, shares, request.format)
+        kept = None if asked is None else self._kept_reads.get(asked)
+        version = "-" if asked is None else "" if kept is None else kept.version
+
+        def understood(reply: list[Reply]) -> Any:
+            if kept is not None and len(reply) == 1:
+                return Found(kept.result, "", 0, [])
+            found = _found(request, reply)
+            if asked is not None and isinstance(found, Found):
+                self._keep(asked, _text(reply[9]), found.result)
+            return found
+
         self._pipe.call_script(
             "read",
             (keys.log, keys.meta, keys.keep, *noted),
-            arguments,
-            lambda reply: done(_understood(memory, reply, partial(_found, request))),
+            (*bounds, life, *choice, wait_ms, kept_share, summary_share, version, *class_shares),
+            lambda reply: done(_understood(memory, reply, understood)),
             resend=True,  # also where it notes that it was there: twice says the same
         )
+
+    def _keep(self, asked: Question, version: str, result: ReadResult) -> None:
+        if version:
+            self._kept_reads.put(asked, version, result)
+        else:
+            self._kept_reads.drop(asked)
 
     def info(
         self, memory: Memory, done: Callable[[MemoryInfo | BaseException], None], *, may_remove: bool = False
@@ -192,13 +220,13 @@ def _text(value: Reply) -> str:
 
 
 def _found(request: ReadRequest, reply: list[Reply]) -> Any:
-    if reply[0] == b"oversize":
+    if len(reply) == OVERSIZE_PARTS:
         id_, weight, left = (_text(value) for value in reply[1:4])
         return OverBudget(
             f"message {id_} (with what belongs to its tool call) has {weight} tokens, and {left} are left of the "
             "budget; raise TOKENS, or take OVERSIZE SKIP or TRUNCATE"
         )
-    summary, summary_tokens, messages, tokens, more, left_out, entries, newest, cut = reply
+    summary, summary_tokens, messages, tokens, more, left_out, entries, newest, cut, _ = reply
     numbers = [int(_text(value)) for value in (summary_tokens, messages, tokens, left_out)]
     result = ReadResult(
         summary=_text(summary) if summary else None,

@@ -20,6 +20,7 @@ from sidecar.net.multiplexer import Multiplexer
 from sidecar.net.redis_client import redis_client
 from sidecar.resp.watched import Credentials
 from sidecar.store.changes import Changes
+from sidecar.store.kept_reads import KeptReads
 from sidecar.store.locks import LockManager
 from sidecar.store.memory_store import Found, MemoryStore
 from sidecar.store.pipe import Reply
@@ -85,7 +86,8 @@ class LiveStore:
             wakeups=self.wakeups,
             tally=self.tally,
         )
-        self.store = MemoryStore(pipe=self.pipe, changes=self.changes)
+        self.kept_reads = KeptReads()
+        self.store = MemoryStore(pipe=self.pipe, changes=self.changes, kept_reads=self.kept_reads)
         self.locks = LockManager(self.pipe, self.wakeups, self.tally)
 
     async def __aenter__(self) -> LiveStore:
@@ -143,10 +145,12 @@ class LiveStore:
         since: str | None = None,
         with_summary: bool = True,
         touch: bool = False,
+        store: MemoryStore | None = None,
     ) -> ReadResult:
-        """Read and wait."""
+        """Read and wait; through another store if one is given."""
         request = ReadRequest(where, tokens=tokens, count=most, since=since, with_summary=with_summary, touch=touch)
-        return (await self.find(request)).result
+        found: Found = await self.sent(lambda done: (store or self.store).read(request, done))
+        return found.result
 
     async def find(self, request: ReadRequest, *, wait_ms: int = 0) -> Found:
         """Read as asked and wait."""

@@ -1,4 +1,6 @@
-"""Everything that changes memories, in any order: after each step Redis holds what the model says, totals included."""
+"""Everything that changes memories, in any order: after each step Redis holds what the model says, totals included, and
+whoever has read the memory before reads what is there now.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +22,8 @@ from sidecar.memory.requests import ForkRequest
 from sidecar.memory.results import AppendResult
 from sidecar.store.flush_store import FlushStore
 from sidecar.store.fork import Forks
+from sidecar.store.kept_reads import KeptReads
+from sidecar.store.memory_store import MemoryStore
 from tests.flush.memories import SPACE, LiveMemory
 from tests.store.committing import Flush
 from tests.store.live import ENCODING, LiveStore, memory
@@ -35,6 +39,10 @@ DEFINITIONS = (
     Definition("allows", max_tokens=60, overflow="allow", flush=FlushPolicy(threshold=0.5), **_AT_ONCE),
 )
 KIND = "facts"
+
+QUESTIONS: tuple[dict[str, Any], ...] = (
+    {}, {"most": 3}, {"tokens": 60}, {"tokens": 60, "most": 2}, {"since": "0-1", "most": 2}, {"with_summary": False}
+)  # fmt: skip
 
 _instances, _runs, _texts = count(), count(), count()
 
@@ -74,6 +82,7 @@ class Driver:
     def __init__(self, live: LiveStore, redis: Redis) -> None:
         self._live = live
         self._redis = redis
+        self._forgetful = MemoryStore(pipe=live.pipe, changes=live.changes, kept_reads=KeptReads(0))
         self._forks = Forks(live.pipe, live.locks)
         instance = f"i{next(_instances)}"
         self._where = [memory(definition, instance) for definition in DEFINITIONS]
@@ -250,6 +259,13 @@ class Driver:
         info = await self._live.info(where)
         assert (info.messages, info.tokens, info.pinned_tokens) == (len(model.log), *weights)
         assert (info.summary_tokens, info.locked) == (model.summary_tokens, bool(model.holder))
+        await self._compare_reads(where)
+
+    async def _compare_reads(self, where: Memory) -> None:
+        """A store that keeps what it has read gives what one gives that asks for everything anew."""
+        for question in QUESTIONS:
+            kept = await self._live.read(where, **question)
+            assert kept == await self._live.read(where, **question, store=self._forgetful)
 
 
 async def _raised(call: Awaitable[Any]) -> type[BaseException]:

@@ -10,7 +10,8 @@
 --       8 roles that are wanted, each between blanks (" user tool "), "" = all
 --       9 ms that the caller will wait if there is nothing, 0 = not at all
 --       10 most tokens of instructions and pins   11 most tokens of the summary, -1 = what the budget lets
---       12 … class, most tokens of its messages
+--       12 the version that came with an earlier reply to the same question, "" = there is none, "-" = none is wanted
+--       13 … class, most tokens of its messages
 -- Without a budget: all of them; with 2 the newest; with 2 and 3 the oldest after that id. With a budget: the summary
 -- and what every read contains (keep) as far as they fit, then the newest others, without a gap, as far as they fit; of
 -- these, 2 bounds how far back that goes (with 3: only the oldest after that id count), older kept ones are part of it
@@ -19,10 +20,11 @@
 -- Returns { summary or "", its tokens, messages in all, tokens in all with summary, 1 if there is more, messages left
 --       out, entries, with "$" in 3 the newest id or "", { room, entries } of the unit that is to be cut, or {} };
 --       entries in the order of their ids as one string in MessagePack, "" if there are none, each
---       { id, role, content, tokens } and, where it has other fields, these; or, with "error" in 7,
---       { "oversize", id, tokens, room }.
+--       { id, role, content, tokens } and, where it has other fields, these; then the version of all this, "" where
+--       none is wanted or nobody can tell; or, with "error" in 7, { "oversize", id, tokens, room };
+--       or, where the version in 12 is that of now, { "same" }: the earlier reply holds.
 -- Cost: O(entries returned + kept ones), plus at most MAX_SKIPPED that are passed over; with 8, at most MAX_SCANNED.
--- With KEYS 4, O(log n) for each entry returned.
+-- With KEYS 4, O(log n) for each entry returned. Where the reply is "same", O(kept ones).
 
 -- include: units
 -- include: life
@@ -35,7 +37,8 @@ local MAX_SCANNED = 10000  -- about 10 ms of Redis's time for roles that are rar
 local PAGE = 64            -- entries per XREVRANGE: reading too far costs at most this many
 local NOTED = 4000         -- values per ZADD: Lua's `unpack` takes at most about 8,000
 
-local state = redis.call('HMGET', meta, 'messages', 'tokens', 'summary', 'summary_tokens', 'ttl', 'epoch', 'watched')
+local state = redis.call('HMGET', meta, 'messages', 'tokens', 'summary', 'summary_tokens', 'ttl', 'epoch', 'watched',
+  'fence')
 local messages, tokens = tonumber(state[1] or 0), tonumber(state[2] or 0)
 local summary, summary_tokens = state[3] or '', tonumber(state[4] or 0)
 tokens = tokens + summary_tokens
@@ -57,6 +60,18 @@ if state[1] and ttl > 0 then -- also if only a summary is left; one moment for a
 elseif state[5] and ttl == 0 then
   live_on(log, meta, keep)
   if KEYS[4] then redis.call('PERSIST', KEYS[4]) end
+end
+
+-- What makes this reply differ from an earlier one to the same question. Ids rise, so whoever appends changes the newest;
+-- whoever removes changes the length, and what a flush removes and UNDO puts back, the fence. A memory that a client made
+-- by hand has no epoch, and so no version.
+local version = ''
+if ARGV[12] ~= '-' and state[6] then
+  local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
+  local kept_ones = budget >= 0 and redis.call('ZRANGE', keep, 0, -1) or {}
+  version = redis.sha1hex(table.concat({ state[6], state[8] or '', messages, tokens, redis.call('XLEN', log),
+    last and last[1] or '', summary, table.concat(kept_ones, ' ') }, ' '))
+  if version == ARGV[12] then return { 'same' } end
 end
 
 -- So that the next append tells us; of everybody who waits, the one who waits longest counts.
@@ -107,7 +122,8 @@ local function reply(more, left_out, entries, cut)
   if wait_ms > 0 and #entries == 0 then announce_waiter() end
   if note_reading and (#entries > 0 or cut) then note_reading(entries, cut and cut[2] or {}) end
   if cut then cut[2] = packed(cut[2]) end
-  return { summary, summary_tokens, messages, tokens, more and 1 or 0, left_out, packed(entries), newest, cut or {} }
+  return { summary, summary_tokens, messages, tokens, more and 1 or 0, left_out, packed(entries), newest, cut or {},
+    version }
 end
 
 local function reversed(list)
@@ -233,7 +249,7 @@ for _, id in ipairs(kept_ids) do
 end
 
 local shares, used = {}, {}
-for at = 12, #ARGV, 2 do shares[ARGV[at]], used[ARGV[at]] = tonumber(ARGV[at + 1]), 0 end
+for at = 13, #ARGV, 2 do shares[ARGV[at]], used[ARGV[at]] = tonumber(ARGV[at + 1]), 0 end
 local function class_of(entry)
   local pairs_ = entry[2]
   local class = pairs_[7] == 'k' and pairs_[8] or pairs_[9] == 'k' and pairs_[10] or nil
