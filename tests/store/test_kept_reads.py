@@ -5,6 +5,8 @@ That no change escapes is shown in `test_every_change`, where every step is foll
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from redis.asyncio import Redis
 
@@ -79,7 +81,7 @@ class TestHowMuch:
 
 
 @pytest.mark.parametrize("options", [{}, {"most": 2}, {"tokens": 100}], ids=["all", "newest", "budget"])
-async def test_an_unchanged_memory_is_not_walked(live: LiveStore, redis_client: Redis, options: dict[str, int]) -> None:
+async def test_an_unchanged_memory_is_not_walked(live: LiveStore, redis_client: Redis, options: dict[str, Any]) -> None:
     """A repeated read gets the very same result, and Redis looks at the newest entry only."""
     where = memory()
     await live.append(where, *(("user", "hi", 5) for _ in range(5)))
@@ -110,6 +112,28 @@ async def test_changes_by_hand(live: LiveStore, redis_client: Redis, by_hand: tu
     await redis_client.execute_command(*words)  # type: ignore[no-untyped-call] # redis-py's own gap
     after = await live.read(where)
     assert (after.messages, after.summary) != (before.messages, before.summary)
+
+
+async def test_another_pin(live: LiveStore) -> None:
+    """A pin in place of another one of the same weight changes what a budget holds."""
+    where = memory()
+    added = await live.append(where, ("user", "first", 5), ("user", "second", 5), ("user", "third", 5))
+    first = added.first_id or ""
+    second = (await live.read(where)).messages[1].id
+    for pinned, other in ((first, second), (second, first)):
+        await live.pin(where, other, pin=False)
+        await live.pin(where, pinned)
+        assert [message.id for message in (await live.read(where, tokens=10)).messages] == [pinned, added.last_id]
+
+
+async def test_another_of_the_same_weight(live: LiveStore) -> None:
+    """A message that comes in place of another one, with the same totals, is a change."""
+    where = memory()
+    added = await live.append(where, ("user", "first", 5), ("user", "second", 5))
+    assert (await live.read(where)).messages[0].content == "first"
+    await live.delete(where, added.first_id or "")
+    await live.append(where, ("user", "third", 5))
+    assert [message.content for message in (await live.read(where)).messages] == ["second", "third"]
 
 
 async def test_flush_and_undo(live: LiveStore, redis_client: Redis) -> None:
