@@ -1,17 +1,61 @@
-"""The HTTP side: `/metrics` for Prometheus, `/healthz` and `/readyz` for a kubelet. Never on the data path."""
+"""The HTTP side: `/metrics` for Prometheus, `/healthz` and `/readyz` for a kubelet. Never on the data path.
+
+As much of HTTP/1.1 (RFC 9112) as these and curl need: GET and HEAD without a body, one after the other on a connection.
+A framework would take 10 MB and a third of the time to start, for three pages. The counterpart is `metrics`, which
+knows the figures.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import NamedTuple
 
-from aiohttp import web
+import structlog
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
 from sidecar.metrics import Metrics, MetricsCollector
 
+MAX_HEAD_BYTES = 16 * 1024
+"""Request line and headers of one request; proxies add some, and nobody needs a tenth of it."""
+
+MAX_CONNECTIONS = 256
+"""Open at a time; more are closed at once. Whoever scrapes or probes keeps one or two."""
+
+IDLE_S = 75.0
+"""How long a connection may say nothing. Prometheus asks every 15 to 60 s and keeps its connection."""
+
 Ready = Callable[[], Awaitable[str | None]]
+
+log = structlog.get_logger(__name__)
+
+
+class Page(NamedTuple):
+    """What is answered."""
+
+    status: HTTPStatus
+    body: bytes
+    content_type: str = "text/plain; charset=utf-8"
+
+
+class BadRequest(Exception):
+    """A request that is not understood; it is answered, and its connection is closed."""
+
+    def __init__(self, status: HTTPStatus) -> None:
+        super().__init__(status.phrase)
+        self.status = status
+
+
+class Request(NamedTuple):
+    """The head of a request: what is of interest in it."""
+
+    method: str
+    path: str
+    accept: str
+    keeps_open: bool
 
 
 class HttpServer:
@@ -21,23 +65,23 @@ class HttpServer:
         metrics: what `/metrics` shows, together with the process's own figures.
         ready: returns None when Redis can be used, else what is wrong. Temporal has no part in it: a sidecar without
             Temporal stores and reads, and a restart would not bring Temporal back.
+        idle_s: how long a connection may say nothing, in seconds.
     """
 
-    def __init__(self, *, metrics: Metrics, ready: Ready) -> None:
+    def __init__(self, *, metrics: Metrics, ready: Ready, idle_s: float = IDLE_S) -> None:
         self._ready = ready
+        self._idle_s = idle_s
         self._registry = CollectorRegistry()
         self._registry.register(MetricsCollector(metrics))
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._registry)
-        app = web.Application()
-        app.add_routes(
-            [
-                web.get("/metrics", self._metrics_page),
-                web.get("/healthz", self._alive_page),
-                web.get("/readyz", self._ready_page),
-            ]
-        )
-        self._runner = web.AppRunner(app, access_log=None)
+        self._pages: dict[str, Callable[[Request], Awaitable[Page]]] = {
+            "/metrics": self._metrics_page,
+            "/healthz": self._alive_page,
+            "/readyz": self._ready_page,
+        }
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
 
     async def listen(self, host: str, port: int) -> int:
         """Start to serve; return the port.
@@ -45,25 +89,114 @@ class HttpServer:
         Raises:
             OSError: the address cannot be bound.
         """
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
-        await site.start()
-        bound: int = self._runner.addresses[0][1]
+        self._server = await asyncio.start_server(self._accept, host, port, limit=MAX_HEAD_BYTES)
+        bound: int = self._server.sockets[0].getsockname()[1]
         return bound
 
     async def close(self) -> None:
-        """Stop serving."""
-        await self._runner.cleanup()
+        """Stop serving; what is being answered is not waited for."""
+        if self._server is not None:
+            self._server.close()
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
 
-    async def _metrics_page(self, request: web.Request) -> web.Response:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._connections) >= MAX_CONNECTIONS:
+            writer.close()
+            return
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer), name="http")
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):  # it has gone, or said nothing for too long
+                while await self._answer_one(reader, writer):
+                    pass
+        finally:
+            writer.close()
+
+    async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Answer the next request; return whether another one may follow.
+
+        Raises:
+            OSError: the client has gone, or takes too long (`TimeoutError` is one).
+            asyncio.IncompleteReadError: likewise.
+        """
+        keeps_open = has_body = True
+        async with asyncio.timeout(self._idle_s):
+            try:
+                request = parsed(await reader.readuntil(b"\r\n\r\n"))
+                page, keeps_open, has_body = await self._page(request), request.keeps_open, request.method != "HEAD"
+            except asyncio.LimitOverrunError:
+                page, keeps_open = _told(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE), False
+            except BadRequest as problem:
+                page, keeps_open = _told(problem.status), False
+            writer.write(_head(page, keeps_open=keeps_open) + (page.body if has_body else b""))
+            await writer.drain()
+        return keeps_open
+
+    async def _page(self, request: Request) -> Page:
+        make = self._pages.get(request.path)
+        if make is None:
+            return _told(HTTPStatus.NOT_FOUND)
+        try:
+            return await make(request)
+        except Exception:  # whoever asks must get an answer; what is wrong is our own mistake
+            log.exception("http.failed", path=request.path)
+            return _told(HTTPStatus.INTERNAL_SERVER_ERROR)
+
+    async def _metrics_page(self, request: Request) -> Page:
+        encode, content_type = choose_encoder(request.accept)
         # Writing the text takes milliseconds, which no client should wait for; counters may be read from a thread.
         body = await asyncio.to_thread(encode, self._registry)
-        return web.Response(body=body, headers={"Content-Type": content_type})
+        return Page(HTTPStatus.OK, body, content_type)
 
-    async def _alive_page(self, _request: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
+    async def _alive_page(self, _request: Request) -> Page:
+        return Page(HTTPStatus.OK, b"ok\n")
 
-    async def _ready_page(self, _request: web.Request) -> web.Response:
+    async def _ready_page(self, _request: Request) -> Page:
         problem = await self._ready()
-        return web.Response(text=f"{problem or 'ready'}\n", status=503 if problem else 200)
+        status = HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK
+        return Page(status, f"{problem or 'ready'}\n".encode())
+
+
+def parsed(head: bytes) -> Request:
+    """Read the head of a request, with the empty line that ends it.
+
+    Raises:
+        BadRequest: it is none, or one that wants something else than a page.
+    """
+    first, *lines = head.decode("latin-1").split("\r\n")[:-2]
+    words = first.split(" ")
+    if len(words) != 3 or words[2] not in ("HTTP/1.0", "HTTP/1.1"):
+        raise BadRequest(HTTPStatus.BAD_REQUEST)
+    method, target, version = words
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name or name != name.strip():  # folded lines, too, which nobody may send any more
+            raise BadRequest(HTTPStatus.BAD_REQUEST)
+        headers[name.lower()] = value.strip()
+    if method not in ("GET", "HEAD"):
+        raise BadRequest(HTTPStatus.METHOD_NOT_ALLOWED)
+    if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
+        raise BadRequest(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)  # what stands behind would be taken for the next request
+    closes = "close" in headers.get("connection", "").lower() or version == "HTTP/1.0"
+    return Request(method, target.partition("?")[0], headers.get("accept", ""), not closes)
+
+
+def _told(status: HTTPStatus) -> Page:
+    return Page(status, f"{status.value}: {status.phrase}\n".encode())
+
+
+def _head(page: Page, *, keeps_open: bool) -> bytes:
+    lines = [
+        f"HTTP/1.1 {page.status.value} {page.status.phrase}",
+        f"Content-Type: {page.content_type}",
+        f"Content-Length: {len(page.body)}",
+        *(["Allow: GET, HEAD"] if page.status is HTTPStatus.METHOD_NOT_ALLOWED else []),
+        *([] if keeps_open else ["Connection: close"]),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")

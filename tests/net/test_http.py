@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from sidecar.metrics import Metrics
-from sidecar.net.http import HttpServer
+from sidecar.net.http import MAX_CONNECTIONS, MAX_HEAD_BYTES, HttpServer
 
 
 async def get(server: HttpServer, path: str, accept: str = "*/*") -> tuple[int, str, str]:
@@ -97,3 +97,106 @@ async def test_a_taken_port() -> None:
         await second.listen("127.0.0.1", port)
     await first.close()
     await second.close()
+
+
+async def talk(server: HttpServer, *requests: bytes) -> bytes:
+    """Send bytes on one connection, and return what came back until it was closed."""
+    port = await server.listen("127.0.0.1", 0)
+    try:
+        async with asyncio.timeout(10):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.writelines(requests)
+            answer = await reader.read()
+            writer.close()
+            return answer
+    finally:
+        await server.close()
+
+
+def serving(**options: float) -> HttpServer:
+    return HttpServer(metrics=Metrics(), ready=nothing_wrong, **options)
+
+
+async def test_several_on_one_connection() -> None:
+    """Requests that come together are answered in order, and the one that wants to leave is the last."""
+    answer = await talk(
+        serving(),
+        b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nHEAD /healthz?a=b HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /readyz HTTP/1.1\r\nConnection: close\r\n\r\nGET /healthz HTTP/1.1\r\n\r\n",
+    )
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
+    kept = head % 3 + b"\r\n"
+    assert answer == kept + b"ok\n" + kept + head % 6 + b"Connection: close\r\n\r\nready\n"
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"POST /healthz HTTP/1.1\r\nContent-Length: 2\r\n\r\nab", b"405 Method Not Allowed"),
+        (b"GET /healthz HTTP/1.1\r\nContent-Length: 2\r\n\r\nab", b"413"),
+        (b"GET /healthz HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"413"),
+        (b"GET /healthz\r\n\r\n", b"400 Bad Request"),
+        (b"GET /healthz HTTP/2.0\r\n\r\n", b"400 Bad Request"),
+        (b"GET /healthz HTTP/1.1\r\nHost : a\r\n\r\n", b"400 Bad Request"),
+        (b"GET /healthz HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n", b"400 Bad Request"),
+        (b"*1\r\n$4\r\nPING\r\n\r\n", b"400 Bad Request"),
+        (b"GET /healthz HTTP/1.1\r\nX: " + b"a" * MAX_HEAD_BYTES + b"\r\n\r\n", b"431"),
+    ],
+)
+async def test_what_is_no_question(request_: bytes, status: bytes) -> None:
+    """What asks for no page is refused, and the connection closed: what follows might be taken for a request."""
+    answer = await talk(serving(), request_, b"GET /healthz HTTP/1.1\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"\r\nConnection: close\r\n" in answer
+
+
+async def test_an_old_client() -> None:
+    """A client of HTTP/1.0 gets its page, and the end of the connection."""
+    assert (await talk(serving(), b"GET /healthz HTTP/1.0\r\n\r\n")).endswith(b"\r\nConnection: close\r\n\r\nok\n")
+
+
+async def test_a_silent_one() -> None:
+    """Who says nothing, or not all, is let go after a while."""
+    assert await talk(serving(idle_s=0.05), b"GET /healthz HT") == b""
+
+
+async def test_a_page_that_fails() -> None:
+    """A mistake of our own is told as such, and the next request is answered."""
+
+    async def fails() -> str | None:
+        raise LookupError("a bug")
+
+    server = HttpServer(metrics=Metrics(), ready=fails)
+    answer = await talk(server, b"GET /readyz HTTP/1.1\r\n\r\nGET /healthz HTTP/1.0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
+    assert answer.endswith(b"ok\n")
+    assert b"a bug" not in answer
+
+
+async def test_the_end() -> None:
+    """Closing the server ends connections that are open."""
+    server = serving()
+    reader, writer = await asyncio.open_connection("127.0.0.1", await server.listen("127.0.0.1", 0))
+    writer.write(b"GET /healthz HTTP/1.1\r\n\r\n")
+    async with asyncio.timeout(10):
+        await reader.readuntil(b"ok\n")
+        await server.close()
+        assert await reader.read() == b""
+    writer.close()
+
+
+async def test_too_many() -> None:
+    """Above the limit connections are closed at once, and those that are open go on."""
+    server = serving()
+    port = await server.listen("127.0.0.1", 0)
+    open_ones = [await asyncio.open_connection("127.0.0.1", port) for _ in range(MAX_CONNECTIONS)]
+    async with asyncio.timeout(20):
+        for reader, writer in open_ones:
+            writer.write(b"GET /healthz HTTP/1.1\r\n\r\n")
+            await reader.readuntil(b"ok\n")
+        late, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert await late.read() == b""
+        await server.close()
+    for _, open_one in [*open_ones, (late, writer)]:
+        open_one.close()
