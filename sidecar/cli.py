@@ -99,9 +99,10 @@ def serve(**options: Any) -> None:
     It is a proxy in front of Redis that answers the MEM commands. Every option can also be set in the environment, as
     MEMSIDECAR_REDIS_URL and so on; the README lists the settings that are rarely changed and have no option.
     """
+    from sidecar.logs import set_up_logs  # isort: skip # before anything else imports structlog
+
     from sidecar import app
     from sidecar.config.settings import load_settings
-    from sidecar.logs import set_up_logs
 
     settings, definitions = load_settings(**options)
     set_up_logs(settings.log_level)
@@ -115,9 +116,10 @@ def worker(**options: Any) -> None:
 
     It executes the flushes that sidecars with the engine `temporal` start.
     """
+    from sidecar.logs import set_up_logs  # isort: skip # before anything else imports structlog
+
     from sidecar import app
     from sidecar.config.settings import load_settings
-    from sidecar.logs import set_up_logs
 
     settings, definitions = load_settings(**options)
     set_up_logs(settings.log_level)

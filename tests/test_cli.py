@@ -253,3 +253,15 @@ class TestExitCodes:
         assert wrong.value.problems == ["a", "b", "c"]
         with pytest.raises(ExceptionGroup):
             _run(late(ZeroDivisionError()))
+
+
+def test_what_a_sidecar_does_not_load() -> None:
+    """A sidecar starts without what it does not need, which would double the time and take 80 MB."""
+    heavy = {"aiohttp", "openai", "rich", "temporalio", "tiktoken"}
+    script = (
+        "import sys; from sidecar.cli import cli; from sidecar import cli as module; "
+        "module._run = lambda work: work.close(); cli(['serve'], standalone_mode=False); "
+        f"import sidecar.app.serving; print(sorted({heavy!r} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout == "[]\n"

@@ -21,7 +21,13 @@ from sidecar.app.building import (
     own_credentials,
     ready_counter,
 )
-from sidecar.app.process import calm_the_garbage_collector, end, favour_the_event_loop, stop_on_signals
+from sidecar.app.process import (
+    calm_the_garbage_collector,
+    end,
+    favour_the_event_loop,
+    give_freed_memory_back,
+    stop_on_signals,
+)
 from sidecar.app.reloading import DefinitionsReload
 from sidecar.app.users import Users
 from sidecar.commands.table import COMMANDS
@@ -173,6 +179,7 @@ class _Sidecar:
             port = await self._opened(stop)
             if port is not None:
                 calm_the_garbage_collector()
+                give_freed_memory_back()
                 log.info("sidecar ready", port=port, redis=str(self._dialer.endpoint), engine=self._engine.name)
                 await stop.wait()
             log.info("sidecar stopping")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import platform
 import signal
 import sys
 import threading
@@ -18,8 +19,10 @@ from sidecar.app.process import (
     calm_the_garbage_collector,
     end,
     favour_the_event_loop,
+    give_freed_memory_back,
     stop_on_signals,
 )
+from sidecar.tokens.growth import resident_bytes
 from tests.support.waiting import eventually
 
 WAKE_UPS, PAUSE_S = 60, 0.001
@@ -48,6 +51,20 @@ def test_the_garbage_collector_is_calmed() -> None:
     finally:
         gc.unfreeze()
         gc.set_threshold(*before)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has a call for it")
+def test_freed_memory_goes_back() -> None:
+    """What was freed between objects that stay, which nobody gives back by himself, leaves the process."""
+    blocks = [bytes(2_000) for _ in range(20_000)]
+    stay = blocks[::500]
+    del blocks
+    before = resident_bytes()
+    give_freed_memory_back()
+    after = resident_bytes()
+    assert before is not None
+    assert after is not None
+    assert before - after > len(stay) * 499 * 2_000 / 2
 
 
 async def test_a_busy_thread_keeps_the_loop_waiting_for_less() -> None:
