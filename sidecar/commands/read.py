@@ -19,6 +19,16 @@ from sidecar.resp.replies import Value
 
 _KNOWN = "CONTEXT, TOKENS, RESERVE, OVERSIZE, COUNT, SINCE, BEFORE, ROLE, NOSUMMARY, FORMAT, BLOCK and PEEK"
 
+REMEMBERED_OPTIONS = 1_024
+"""Readings of options that are remembered: an agent reads with the same ones each time. Those with a context are not,
+which may be large. When full, all are forgotten: ids in SINCE and BEFORE come only once."""
+
+MOST_REMEMBERED_WORDS = 16
+"""Words of options that are remembered. Without a context none is long; but one option may be there any number of
+times."""
+
+_remembered: dict[tuple[bytes, ...], dict[str, Any]] = {}
+
 _JSON = 0
 """Where JSON stands among what is written of a result: it is the same in every protocol."""
 
@@ -30,14 +40,29 @@ def parse(items: list[bytes], resolve: Resolve) -> ReadRequest:
     """Parse `key [option …]`; options in any order, a later one of the same name wins."""
     arguments = Arguments("MEMREAD", items)
     key = arguments.next("a key")
+    options = tuple(items[1:])
+    given = _remembered.get(options)
+    if given is None:
+        given = _options(arguments)
+        if "context" in given:
+            return ReadRequest(resolve(key, given.pop("context")), **given)
+        if len(options) <= MOST_REMEMBERED_WORDS:
+            if len(_remembered) >= REMEMBERED_OPTIONS:
+                _remembered.clear()
+            _remembered[options] = given
+    return ReadRequest(resolve(key, NO_CONTEXT), **given)
+
+
+def _options(arguments: Arguments) -> dict[str, Any]:
+    """Return the fields of a request, and its context if there is one."""
     given: dict[str, Any] = {}
     while arguments:
         _option(arguments, given)
-    context, reserve = given.pop("context", NO_CONTEXT), given.pop("reserve", None)
+    reserve = given.pop("reserve", None)
     _check(given, reserve)
     if reserve:
         given["tokens"] = max(given["tokens"] - reserve, 0)
-    return ReadRequest(resolve(key, context), **given)
+    return given
 
 
 def _option(arguments: Arguments, given: dict[str, Any]) -> None:

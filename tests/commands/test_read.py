@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sidecar.commands.read import MOST_REMEMBERED_WORDS, REMEMBERED_OPTIONS, _remembered
 from sidecar.memory.message import StoredMessage
 from sidecar.memory.requests import ReadRequest
 from sidecar.memory.results import ReadResult
@@ -48,6 +49,22 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
 def test_options(options: str, fields: dict[str, Any]) -> None:
     """Every option says what it says, in any case and order; the last of two wins."""
     assert parse("MEMREAD", "k", *options.split()) == ReadRequest(MEMORY, **fields)
+
+
+def test_the_same_options_again() -> None:
+    """What is remembered of options is that of each request alone: one that waits changes where it begins."""
+    first = parse("MEMREAD", "k", "SINCE", "$", "BLOCK", "50")
+    first.since = "1-1"
+    assert parse("MEMREAD", "k", "SINCE", "$", "BLOCK", "50") == ReadRequest(MEMORY, since="$", block_ms=50)
+
+
+def test_options_without_end() -> None:
+    """However often options come, and however many there are, what is remembered of them has a bound."""
+    for count in range(REMEMBERED_OPTIONS + 10):
+        parse("MEMREAD", "k", "COUNT", str(count + 1))
+    assert 0 < len(_remembered) <= REMEMBERED_OPTIONS
+    assert parse("MEMREAD", "k", *["PEEK"] * 1_000).touch is False
+    assert max(map(len, _remembered)) <= MOST_REMEMBERED_WORDS
 
 
 ERRORS = {

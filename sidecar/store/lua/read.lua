@@ -26,8 +26,7 @@
 -- Cost: O(entries returned + kept ones), plus at most MAX_SKIPPED that are passed over; with 8, at most MAX_SCANNED.
 -- With KEYS 4, O(log n) for each entry returned. Where the reply is "same", O(kept ones).
 
--- include: units
--- include: life
+-- A function is made anew each time that a script runs, so what a reply of "same" does not need stands behind it.
 
 local log, meta, keep = KEYS[1], KEYS[2], KEYS[3]
 local budget, most, since, before = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
@@ -58,6 +57,7 @@ if state[1] and ttl > 0 then -- also if only a summary is left; one moment for a
   for _, key in ipairs(KEYS) do redis.call('PEXPIREAT', key, ends) end
   if not state[5] then redis.call('HSET', meta, 'ttl', ttl) end
 elseif state[5] and ttl == 0 then
+  -- include: life
   live_on(log, meta, keep)
   if KEYS[4] then redis.call('PERSIST', KEYS[4]) end
 end
@@ -74,6 +74,8 @@ if ARGV[12] ~= '-' and state[6] then
   if version == ARGV[12] then return { 'same' } end
 end
 
+-- include: units
+
 -- So that the next append tells us; of everybody who waits, the one who waits longest counts.
 local function announce_waiter()
   local clock = redis.call('TIME')
@@ -85,7 +87,7 @@ local function announce_waiter()
 end
 
 local note_reading
-if KEYS[4] then -- a function is made anew each time that a script runs, and most reads do not need this one
+if KEYS[4] then -- most reads do not need it
   note_reading = function(entries, unit)
     local clock, values = redis.call('TIME'), {}
     local now = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000))
