@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import NamedTuple
+from dataclasses import dataclass
 
+from sidecar.memory.message import StoredMessage
 from sidecar.memory.results import ReadResult
 
 KEPT_BYTES = 16 * 1024 * 1024
@@ -29,12 +30,28 @@ Question = tuple[Hashable, ...]
 """Whoever asks, and everything that is asked. What differs in anything that a result depends on is another question."""
 
 
-class Kept(NamedTuple):
-    """A result, and the version of the memory in which it was found."""
+@dataclass(slots=True)
+class Kept:
+    """A result, and in what memory it was found.
+
+    Args:
+        version: of the memory, as the read script tells it.
+        result: the answer, in which orphans are left out.
+        messages: as they were found.
+        size: of all this in bytes, about.
+        most_new_tokens: see `grown_reads`; None until somebody wants to know.
+    """
 
     version: str
     result: ReadResult
+    messages: list[StoredMessage]
     size: int
+    most_new_tokens: int | None = None
+
+    @property
+    def pinned(self) -> int:
+        """Messages of the memory that every budgeted read contains; 0 where the read had no budget."""
+        return int(self.version.rpartition(" ")[2])
 
 
 class KeptReads:
@@ -63,7 +80,7 @@ class KeptReads:
         size = _size(result)
         if size > self._largest:
             return
-        self._kept[question] = Kept(version, result, size)
+        self._kept[question] = Kept(version, result, result.messages, size)
         self.size += size
         while self.size > self._most_bytes:
             _, oldest = self._kept.popitem(last=False)

@@ -20,14 +20,15 @@ from sidecar.memory.requests import ReadRequest
 from sidecar.memory.results import AppendResult, EncodingDiffers, FlushState, MemoryInfo, ReadResult
 from sidecar.store.batch import NO_LIMIT, Append, Weight
 from sidecar.store.changes import Changes, Single, as_error
-from sidecar.store.kept_reads import KeptReads, Question
+from sidecar.store.grown_reads import CANNOT, grown, most_new_tokens
+from sidecar.store.kept_reads import Kept, KeptReads, Question
 from sidecar.store.packed import unpacked
 from sidecar.store.pipe import Argument, Pipe, Reply
 
 T = TypeVar("T")
 
-OVERSIZE_PARTS = 4
-"""Of the reply that tells of a message that exceeds the budget; every other one has more, or a single one."""
+SAME_PARTS, OVERSIZE_PARTS, GROWN_PARTS = 1, 4, 5
+"""By their number the replies of a read are told apart, which begin with any text; see `lua/read.lua`."""
 
 
 class Found(NamedTuple):
@@ -140,19 +141,23 @@ class MemoryStore:
         asked = None if noted or is_slow(request) else (self._owner, keys.log, bounds, choice, shares, request.format)
         kept = None if asked is None else self._kept_reads.get(asked)
         version = "-" if asked is None else "" if kept is None else kept.version
+        growth = CANNOT if kept is None else most_new_tokens(request, kept)
 
         def understood(reply: list[Reply]) -> Any:
-            if kept is not None and len(reply) == 1:
+            if kept is not None and len(reply) == SAME_PARTS:
                 return Found(kept.result, "", 0, [])
-            found = _found(request, reply)
+            if kept is not None and len(reply) == GROWN_PARTS:
+                found: Any = _found_more(request, kept, reply)
+            else:
+                found = _found(request, reply)
             if asked is not None and isinstance(found, Found):
-                self._keep(asked, _text(reply[9]), found.result)
+                self._keep(asked, _text(reply[-1]), found.result)
             return found
 
         self._pipe.call_script(
             "read",
             (keys.log, keys.meta, keys.keep, *noted),
-            (*bounds, life, *choice, wait_ms, kept_share, summary_share, version, *class_shares),
+            (*bounds, life, *choice, wait_ms, kept_share, summary_share, version, growth, *class_shares),
             lambda reply: done(_understood(memory, reply, understood)),
             resend=True,  # also where it notes that it was there: twice says the same
         )
@@ -240,6 +245,12 @@ def _found(request: ReadRequest, reply: list[Reply]) -> Any:
     )
     room, unit = cast("tuple[int, bytes]", cut) if cut else (0, b"")
     return Found(result, _text(newest), room, unpacked(unit))
+
+
+def _found_more(request: ReadRequest, kept: Kept, reply: list[Reply]) -> Found:
+    _, entries, messages, tokens, _ = reply
+    totals = (int(_text(messages)), int(_text(tokens)))
+    return Found(grown(request, kept, unpacked(cast("bytes", entries)), totals), "", 0, [])
 
 
 def _memory_info(memory: Memory, reply: list[Reply]) -> MemoryInfo:

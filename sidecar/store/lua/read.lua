@@ -11,7 +11,8 @@
 --       9 ms that the caller will wait if there is nothing, 0 = not at all
 --       10 most tokens of instructions and pins   11 most tokens of the summary, -1 = what the budget lets
 --       12 the version that came with an earlier reply to the same question, "" = there is none, "-" = none is wanted
---       13 … class, most tokens of its messages
+--       13 most tokens of a new message with which the caller can go on from that reply by himself, -1 = he cannot
+--       14 … class, most tokens of its messages
 -- Without a budget: all of them; with 2 the newest; with 2 and 3 the oldest after that id. With a budget: the summary
 -- and what every read contains (keep) as far as they fit, then the newest others, without a gap, as far as they fit; of
 -- these, 2 bounds how far back that goes (with 3: only the oldest after that id count), older kept ones are part of it
@@ -22,9 +23,11 @@
 --       entries in the order of their ids as one string in MessagePack, "" if there are none, each
 --       { id, role, content, tokens } and, where it has other fields, these; then the version of all this, "" where
 --       none is wanted or nobody can tell; or, with "error" in 7, { "oversize", id, tokens, room };
---       or, where the version in 12 is that of now, { "same" }: the earlier reply holds.
+--       or, where the version in 12 is that of now, { "same" }: the earlier reply holds;
+--       or, where messages as in 13 have come since, and nothing else has happened,
+--       { "grown", entries that have come, messages in all, tokens in all with summary, version }.
 -- Cost: O(entries returned + kept ones), plus at most MAX_SKIPPED that are passed over; with 8, at most MAX_SCANNED.
--- With KEYS 4, O(log n) for each entry returned. Where the reply is "same", O(kept ones).
+-- With KEYS 4, O(log n) for each entry returned. Where the reply is "same" or "grown", O(kept ones + new entries).
 
 -- A function is made anew each time that a script runs, so what a reply of "same" does not need stands behind it.
 
@@ -34,6 +37,7 @@ local ttl, oversize, roles, wait_ms = tonumber(ARGV[6]), ARGV[7], ARGV[8], tonum
 local MAX_SKIPPED = 256    -- a budget smaller than every message must not walk through all of them
 local MAX_SCANNED = 10000  -- about 10 ms of Redis's time for roles that are rare
 local PAGE = 64            -- entries per XREVRANGE: reading too far costs at most this many
+local MAX_GROWN = 64       -- new messages that are looked at before all is read anew
 local NOTED = 4000         -- values per ZADD: Lua's `unpack` takes at most about 8,000
 
 local state = redis.call('HMGET', meta, 'messages', 'tokens', 'summary', 'summary_tokens', 'ttl', 'epoch', 'watched',
@@ -65,12 +69,14 @@ end
 -- What makes this reply differ from an earlier one to the same question. Ids rise, so whoever appends changes the newest;
 -- whoever removes changes the length, and what a flush removes and UNDO puts back, the fence. A memory that a client made
 -- by hand has no epoch, and so no version.
-local version = ''
+local version, base, length = '', nil, nil
 if ARGV[12] ~= '-' and state[6] then
   local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
   local kept_ones = budget >= 0 and redis.call('ZRANGE', keep, 0, -1) or {}
-  version = redis.sha1hex(table.concat({ state[6], state[8] or '', messages, tokens, redis.call('XLEN', log),
-    last and last[1] or '', summary, table.concat(kept_ones, ' ') }, ' '))
+  local pinned = table.concat(kept_ones, ' ')
+  base = redis.sha1hex(table.concat({ state[6], state[8] or '', summary_tokens, summary, pinned }, ' '))
+  length = redis.call('XLEN', log)
+  version = table.concat({ base, messages, tokens, length, last and last[1] or '-', #kept_ones }, ' ')
   if version == ARGV[12] then return { 'same' } end
 end
 
@@ -126,6 +132,26 @@ local function reply(more, left_out, entries, cut)
   if cut then cut[2] = packed(cut[2]) end
   return { summary, summary_tokens, messages, tokens, more and 1 or 0, left_out, packed(entries), newest, cut or {},
     version }
+end
+
+-- Returns what has come since the earlier reply if nothing else has happened, and the caller can do with it.
+local function grown()
+  local base_then, messages_then, tokens_then, length_then, last_then =
+    string.match(ARGV[12], '^(%x+) (%d+) (%d+) (%d+) (%d+%-%d+) ')
+  local more = base_then == base and messages - messages_then or 0
+  if more < 1 or more > MAX_GROWN or length - length_then ~= more then return nil end
+  local new, sum = redis.call('XRANGE', log, '(' .. last_then, '+', 'COUNT', more + 1), 0
+  for _, entry in ipairs(new) do
+    local weight = tonumber(entry[2][6])
+    if not weight or weight > tonumber(ARGV[13]) or (budget >= 0 and entry[2][7]) then return nil end
+    sum = sum + weight
+  end
+  return #new == more and sum == tokens - tokens_then and new
+end
+
+if version ~= '' and ARGV[13] ~= '-1' then
+  local new = grown()
+  if new then return { 'grown', packed(new), messages, tokens, version } end
 end
 
 local function reversed(list)
@@ -251,7 +277,7 @@ for _, id in ipairs(kept_ids) do
 end
 
 local shares, used = {}, {}
-for at = 13, #ARGV, 2 do shares[ARGV[at]], used[ARGV[at]] = tonumber(ARGV[at + 1]), 0 end
+for at = 14, #ARGV, 2 do shares[ARGV[at]], used[ARGV[at]] = tonumber(ARGV[at + 1]), 0 end
 local function class_of(entry)
   local pairs_ = entry[2]
   local class = pairs_[7] == 'k' and pairs_[8] or pairs_[9] == 'k' and pairs_[10] or nil
