@@ -125,3 +125,13 @@ async def test_a_pin_is_not_forgotten(live: LiveStore) -> None:
         contents = [message.content for message in (await live.read(where, tokens=40)).messages]
         assert contents[0] == "pinned"
         await live.append(where, ("user", f"{number}", 10))
+
+
+async def test_a_new_message_that_never_fits(live: LiveStore) -> None:
+    """One that would not fit even alone beside the instructions is passed over and counted, as in a read of all."""
+    where = memory()
+    await live.append(where, ("system", "be kind", 10), ("user", "one", 5))
+    await live.read(where, tokens=40)
+    await live.append(where, ("user", "long", 35))
+    found = await live.read(where, tokens=40)
+    assert ([message.content for message in found.messages], found.left_out) == (["be kind", "one"], 1)
