@@ -70,7 +70,7 @@ class Users:
         self._due = due
         self._locks: WeakSet[LockManager] = WeakSet()
         self._standing = Standing()
-        self._kept_reads = KeptReads()
+        self._kept_reads = KeptReads(settings.max_kept_bytes)
 
     def store(self, pipe: Pipe) -> MemoryStore:
         """Return the memories over a connection."""

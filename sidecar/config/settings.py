@@ -224,6 +224,13 @@ class Settings(BaseModel):
         description="When all clients together hold more of unfinished and waiting requests, the one that holds most "
         "is disconnected; 256 MiB.",
     )
+    max_kept_bytes: int = Field(
+        default=16 * MIB,
+        ge=0,
+        le=16 * 1024 * MIB,
+        description="Most bytes of results kept for reads that are asked again while nothing has changed, or has only "
+        "been appended; 0 keeps none; 16 MiB.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe level logged."
     )

@@ -67,6 +67,11 @@ class KeptReads:
         self._kept: OrderedDict[Question, Kept] = OrderedDict()
         self.size = 0
 
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is kept at all."""
+        return self._most_bytes > 0
+
     def get(self, question: Question) -> Kept | None:
         """Return what is kept for a question, which whoever gets it must not change."""
         kept = self._kept.get(question)

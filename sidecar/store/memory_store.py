@@ -138,7 +138,8 @@ class MemoryStore:
         choice: tuple[Argument, ...] = (request.oversize, f" {' '.join(request.roles)} " if request.roles else "")
         shares = (kept_share, summary_share, *class_shares)
         # Of a read that notes what it returned, waits or cuts, each is another one.
-        asked = None if noted or is_slow(request) else (self._owner, keys.log, bounds, choice, shares, request.format)
+        anew = noted or is_slow(request) or not self._kept_reads.keeps
+        asked = None if anew else (self._owner, keys.log, bounds, choice, shares, request.format)
         kept = None if asked is None else self._kept_reads.get(asked)
         version = "-" if asked is None else "" if kept is None else kept.version
         growth = CANNOT if kept is None else most_new_tokens(request, kept)

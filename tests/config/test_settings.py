@@ -65,6 +65,7 @@ DEFAULTS: dict[str, Any] = {
     "max_pending_commands": 1024,
     "max_output_bytes": 268_435_456,
     "max_held_bytes": 268_435_456,
+    "max_kept_bytes": 16_777_216,
     "log_level": "info",
 }
 
@@ -102,6 +103,7 @@ OTHER: dict[str, str] = {
     "max_pending_commands": "1",
     "max_output_bytes": "65536",
     "max_held_bytes": "33554432",
+    "max_kept_bytes": "0",
     "log_level": "debug",
 }
 
@@ -232,6 +234,8 @@ WRONG: list[tuple[str, str, str]] = [
     ("max_held_bytes", "33554431",
      "there must be room for one request of MEMSIDECAR_MAX_REQUEST_BYTES; set at least 33554432"),
     ("max_held_bytes", "1099511627777", "Input should be less than or equal to 1099511627776"),
+    ("max_kept_bytes", "-1", "Input should be greater than or equal to 0"),
+    ("max_kept_bytes", "17179869185", "Input should be less than or equal to 17179869184"),
     ("log_level", "loud", "Input should be 'debug', 'info', 'warning' or 'error'"),
 ]  # fmt: skip
 

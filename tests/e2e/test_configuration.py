@@ -128,6 +128,26 @@ async def test_half_requests_of_all_clients(redis_url: str, sidecar_process: Sta
     assert any("client.held_limit" in line for line in sidecar.tail())
 
 
+@pytest.mark.parametrize(("kept", "walks"), [(None, 1), ("0", 2)])
+async def test_kept_reads(
+    redis_url: str,
+    redis_client: redis.asyncio.Redis,
+    sidecar_process: StartSidecar,
+    kept: str | None,
+    walks: int,
+) -> None:
+    """A read of an unchanged memory is walked once, and each time where `max_kept_bytes` keeps nothing."""
+    sidecar = sidecar_process(redis_url=redis_url, settings={} if kept is None else {"MEMSIDECAR_MAX_KEPT_BYTES": kept})
+    async with redis.asyncio.Redis.from_url(sidecar.url) as client:
+        await run(client, "MEMAPPEND", "one", "user", SAID, "assistant", "hello")
+        before = await redis_client.info("commandstats")
+        replies = [await run(client, "MEMREAD", "one") for _ in range(2)]
+    after = await redis_client.info("commandstats")
+    assert replies[0] == replies[1]
+    name = "cmdstat_xrange"
+    assert after[name]["calls"] - before.get(name, {"calls": 0})["calls"] == walks
+
+
 async def test_starts_of_flushes(redis_url: str, sidecar_process: StartSidecar, tmp_path: Path) -> None:
     """Flushes start in a burst, and then at the rate that the settings allow."""
     definitions = definitions_file(
