@@ -17,20 +17,17 @@ from contextlib import suppress
 import structlog
 
 from sidecar.errors import FlushLocked, FlushRefused, SummaryRejected, UnknownMemory
-from sidecar.flush import staging
-from sidecar.flush.freeing import free_beside
-from sidecar.flush.planning import Planning, strategy_of
-from sidecar.flush.removal import Removal
+from sidecar.flush.labour import Labour, OwnLabour
+from sidecar.flush.planning import strategy_of
 from sidecar.flush.summarisers.extractive import ExtractiveSummariser
 from sidecar.flush.summing import Summing
 from sidecar.flush.ticket import Begun, PlanFacts, Ticket
-from sidecar.memory.definition import EXTRACTIVE, Definition
-from sidecar.memory.message import StoredMessage, count_summary
-from sidecar.memory.ports import FlushOrder, FlushOutcome, Partial, Summariser, TextCounter
+from sidecar.memory.definition import Definition
+from sidecar.memory.ports import FlushOrder, FlushOutcome, Summariser, TextCounter
 from sidecar.metrics import Metrics
-from sidecar.store.flush_store import Deed, FlushStore, Record, Work
+from sidecar.store.flush_store import FlushStore, Record
 from sidecar.store.flush_store import Limits as Thresholds
-from sidecar.store.lease import LEASE_MS, Lease
+from sidecar.store.lease import LEASE_MS
 
 LONGEST_ERROR = 500
 """Characters of an error that are kept in `meta`: enough for a reason, too few for a whole message's text."""
@@ -52,6 +49,7 @@ class FlushSteps:
         summarisers: the others, by name; a mapping that a reload may change.
         lease_ms: how long a run counts as alive without `renew`.
         metrics: counts the flushes that end; None counts nothing.
+        deputise: returns who does the work in place of our own labour; None: nobody.
     """
 
     def __init__(
@@ -64,16 +62,20 @@ class FlushSteps:
         summarisers: Mapping[str, Summariser] | None = None,
         lease_ms: int = LEASE_MS,
         metrics: Metrics | None = None,
+        deputise: Callable[[OwnLabour], Labour] | None = None,
     ) -> None:
         self.lease_ms = lease_ms
         self._store = store
-        self._planning = Planning(store)
-        self._removal = Removal(store.copies)
         self._definitions = definitions
-        self._counter = counter
-        self._summing = Summing(summariser, {} if summarisers is None else summarisers, metrics)
-        # What does without models and options, whatever the usual one is.
-        self._last_resort = Summing(ExtractiveSummariser(), {}, None)
+        self._own = OwnLabour(
+            store=store,
+            counter=counter,
+            summing=Summing(summariser, {} if summarisers is None else summarisers, metrics),
+            # What does without models and options, whatever the usual one is.
+            last_resort=Summing(ExtractiveSummariser(), {}, None),
+            lease_ms=lease_ms,
+        )
+        self._labour: Labour = self._own if deputise is None else deputise(self._own)
         self._metrics = metrics
 
     async def begin(
@@ -137,20 +139,7 @@ class FlushSteps:
         Raises:
             FlushRefused: the memory has moved on.
         """
-        staged = await self._planning.staged(ticket, self._definition(ticket.definition, ticket.instance))
-        code, first = await self._store.stage_plan(self._lease(ticket), staged)
-        if code != "staged":
-            raise FlushRefused(code)
-        plan = staging.decode(first)
-        if plan.drift_messages or plan.drift_tokens:
-            _log.warning(
-                "the totals of a memory were not those of its log; this flush puts them right",
-                memory=f"{ticket.definition}:{ticket.instance}",
-                messages=plan.drift_messages,
-                tokens=plan.drift_tokens,
-            )
-        nothing = not plan.removed and not plan.shortened
-        return PlanFacts(plan.removed, plan.freed_tokens, plan.summarise, nothing, plan.reached)
+        return await self._labour.plan(ticket, self._definition(ticket.definition, ticket.instance))
 
     async def summarise(self, ticket: Ticket, progress: Callable[[], None]) -> int:
         """Make the summary of what the plan removes, and stage it. Returns its tokens as a message.
@@ -168,7 +157,7 @@ class FlushSteps:
             SummaryProblem: there is no summary. Try again where its kind says so; after that, `fall_back`.
         """
         known = self._definition(ticket.definition, ticket.instance)
-        return await self._summed(ticket, known.flush.summariser, self._summing, progress)
+        return await self._labour.summarise(ticket, known, progress, fallback=False)
 
     async def fall_back(self, ticket: Ticket, reason: str, progress: Callable[[], None]) -> int:
         """Do what the definition says for a flush without a summary; for an engine whose last try has failed.
@@ -184,8 +173,9 @@ class FlushSteps:
         Raises:
             FlushRefused: as `summarise`, and with `no-summary` where the definition would rather keep the messages.
         """
-        fallback = self._definition(ticket.definition, ticket.instance).flush.fallback
-        staged = (await self._work(ticket)).summary_tokens
+        known = self._definition(ticket.definition, ticket.instance)
+        fallback = known.flush.fallback
+        staged = (await self._own.work(ticket)).summary_tokens
         if staged is not None:
             return staged
         memory = f"{ticket.definition}:{ticket.instance}"
@@ -196,47 +186,10 @@ class FlushSteps:
             raise FlushRefused("no-summary")
         if fallback == "extractive":
             with suppress(SummaryRejected):  # not one word fits the budget: there is nothing better than to drop
-                return await self._summed(ticket, EXTRACTIVE, self._last_resort, progress)
+                return await self._labour.summarise(ticket, known, progress, fallback=True)
         earlier = await self._store.summary(ticket.definition, ticket.instance)
         # An empty one would delete it at the commit.
-        return await self._stage_summary(ticket, earlier)
-
-    async def _summed(self, ticket: Ticket, name: str, summing: Summing, progress: Callable[[], None]) -> int:
-        work = await self._work(ticket)
-        if work.summary_tokens is not None:
-            return work.summary_tokens
-        plan = staging.decode(work.plan)
-        messages = await self._contents(ticket, plan, progress)
-        earlier = await self._store.summary(ticket.definition, ticket.instance)
-        count = self._count_of(ticket)
-
-        async def keep(partial: Partial) -> None:
-            progress()
-            code = await self._store.stage_partial(self._lease(ticket), partial)
-            if code != "staged":
-                raise FlushRefused(code)
-
-        budget = max(1, plan.summary_budget - count_summary("", count))
-        text = await summing.make(name, earlier, messages, budget=budget, count=count, partial=work.partial, keep=keep)
-        await free_beside(messages)
-        progress()
-        return await self._stage_summary(ticket, text)
-
-    async def _work(self, ticket: Ticket) -> Work:
-        work = await self._store.work(ticket.definition, ticket.instance, ticket.run_id)
-        if work is None:
-            raise FlushRefused("lost-plan")
-        return work
-
-    async def _stage_summary(self, ticket: Ticket, text: str) -> int:
-        weight = count_summary(text, self._count_of(ticket)) if text else 0
-        code = await self._store.stage_summary(self._lease(ticket), text, weight)
-        if code != "staged":
-            raise FlushRefused(code)
-        return weight
-
-    def _count_of(self, ticket: Ticket) -> Callable[[str], int]:
-        return self._counter(self._definition(ticket.definition, ticket.instance).encoding).count
+        return await self._own.stage_summary(ticket, known, earlier)
 
     async def commit(self, ticket: Ticket) -> FlushOutcome:
         """Carry the staged plan out, at once and completely. Repeated, it returns what it did the first time.
@@ -250,10 +203,10 @@ class FlushSteps:
             FlushLocked: somebody holds the lease on the memory. Nothing was changed; try again.
         """
         known = self._definition(ticket.definition, ticket.instance)
-        deed = await self._prepared(ticket, known)
+        deed = await self._labour.prepare(ticket, known)
         while True:
             reply = await self._store.commit(
-                self._lease(ticket),
+                self._own.lease(ticket),
                 deed,
                 generation=ticket.generation,
                 begun_ms=ticket.begun_ms,
@@ -263,7 +216,7 @@ class FlushSteps:
             )
             if reply.code != "behind":
                 break
-            deed = await self._removal.catch_up(self._lease(ticket), deed)
+            deed = await self._own.catch_up(ticket, deed)
         if reply.code == "locked":
             raise FlushLocked(reply.left_ms)
         if reply.record is None:
@@ -272,15 +225,6 @@ class FlushSteps:
         if reply.code == "committed":
             self._count(outcome)
         return outcome
-
-    async def _prepared(self, ticket: Ticket, definition: Definition) -> Deed:
-        """Prepare the staged plan. Where that is refused, the commit script says why: it may have been made before."""
-        work = await self._store.work(ticket.definition, ticket.instance, ticket.run_id)
-        if work is not None:
-            count = self._counter(definition.encoding).count
-            with suppress(FlushRefused):
-                return await self._removal.prepare(self._lease(ticket), staging.decode(work.plan), definition, count)
-        return Deed(ticket.strategy, 0, 0, 0, 0, 0, False, "", "")
 
     async def fail(self, ticket: Ticket, error: str) -> None:
         """Give the flush up. The memory and its mark stay, so it is tried again. O(1).
@@ -291,7 +235,7 @@ class FlushSteps:
         """
         text = " ".join(error.split())[:LONGEST_ERROR]
         duration_ms = await self._store.fail(
-            self._lease(ticket), begun_ms=ticket.begun_ms, strategy=ticket.strategy, error=text
+            self._own.lease(ticket), begun_ms=ticket.begun_ms, strategy=ticket.strategy, error=text
         )
         if duration_ms is not None:
             self._count(FlushOutcome("failed", strategy=ticket.strategy, duration_ms=duration_ms))
@@ -302,7 +246,7 @@ class FlushSteps:
         Raises:
             FlushRefused: the flush was overtaken or given up, or the memory cleared. Go no further.
         """
-        if not await self._store.renew(self._lease(ticket), self.lease_ms):
+        if not await self._store.renew(self._own.lease(ticket), self.lease_ms):
             raise FlushRefused("stale-fence")
 
     async def outcome_of(self, definition: str, instance: str, run_id: str) -> FlushOutcome | None:
@@ -321,33 +265,17 @@ class FlushSteps:
 
     async def preview(self, order: FlushOrder) -> FlushOutcome:
         """Tell what a flush would do now; see `ports.FlushPreview`. O(n), and changes nothing."""
-        return await self._planning.preview(order, self._definition(order.definition, order.instance))
+        return await self._labour.preview(order, self._definition(order.definition, order.instance))
 
     async def reachable(self) -> bool:
         """Tell whether Redis answers now."""
         return await self._store.reachable()
-
-    async def _contents(
-        self, ticket: Ticket, plan: staging.StagedPlan, progress: Callable[[], None]
-    ) -> list[StoredMessage]:
-        messages: list[StoredMessage] = []
-        for part in plan.ranges:
-            async for page in self._store.contents(ticket.definition, ticket.instance, part.first, part.last):
-                messages += page
-                progress()
-        if len(messages) != plan.removed:
-            # The commit would refuse as well; a summary for nothing may cost a model's time.
-            raise FlushRefused("stale-plan")
-        return messages
 
     def _definition(self, definition: str, instance: str) -> Definition:
         known = self._definitions.get(definition)
         if known is None:
             raise UnknownMemory(f"{definition}:{instance}", sorted(self._definitions))
         return known
-
-    def _lease(self, ticket: Ticket) -> Lease:
-        return Lease(ticket.definition, ticket.instance, ticket.run_id, ticket.epoch, ticket.fence, self.lease_ms)
 
     def _count(self, outcome: FlushOutcome) -> None:
         if self._metrics is not None:
