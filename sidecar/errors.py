@@ -26,6 +26,8 @@
     ├── EngineUnavailable           the flush engine (Temporal) cannot be reached; the outbox keeps the mark
     ├── FlushRefused                a commit that came too late or twice (never an error to the user)
     ├── FlushLocked                 a commit that somebody's lease on the memory keeps out for now
+    ├── DeputyLost                  the process that worked on a large flush ended in the middle
+    ├── DeputyMissing               there is no such process, and the sidecar does the work itself
     ├── SummaryProblem              there is no summary, and the memory is as it was
     │   ├── SummariserUnavailable   it may answer later
     │   ├── SummariserRefused       it will not answer this, however often it is asked
@@ -301,6 +303,21 @@ class FlushLocked(MemsidecarError):
     def __init__(self, left_ms: int) -> None:
         super().__init__(f"somebody holds the lock of the memory for {left_ms} ms more; the flush is tried again")
         self.left_ms = left_ms
+
+
+class DeputyLost(MemsidecarError):
+    """The process that does the work of large flushes for a sidecar ended in the middle. Nothing was changed."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the process that worked on the flush was lost ({why}); the memory is unchanged")
+        self.why = why
+
+
+class DeputyMissing(MemsidecarError):
+    """No process could be started for large flushes; whoever gets this does the work itself."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"large flushes have no process of their own ({why}); appends are slower while one runs")
 
 
 class SummaryProblem(MemsidecarError):

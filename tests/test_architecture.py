@@ -53,9 +53,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "temporal": _DOMAIN | {"flush", "metrics", "store"},
     # The store owns the port `Pipe` and the scripts; `net.multiplexer` implements the one and sends the others.
     "net": _DOMAIN | {"commands", "metrics", "resp", "session", "store"},
+    # A process of its own, and so a composition root of its own; `app` knows it for what it is started with.
+    "deputy": _DOMAIN | {"flush", "logs", "net", "store", "tokens"},
     "config": _BELOW_APP - {"config"},
     "logs": set(),
-    "app": _BELOW_APP,
+    "app": _BELOW_APP | {"deputy"},
     "dev": _BELOW_APP | {"app"},
     "cli": _BELOW_APP | {"app", "dev"},
     "__main__": {"cli"},

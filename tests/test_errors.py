@@ -14,6 +14,8 @@ from sidecar.errors import (
     BadMessage,
     CommandError,
     ConfigurationError,
+    DeputyLost,
+    DeputyMissing,
     EngineUnavailable,
     FlushFailed,
     FlushLocked,
@@ -144,6 +146,11 @@ TEXTS: list[tuple[MemsidecarError, str]] = [
     (EngineUnavailable("Temporal is away"), "Temporal is away"),
     (FlushRefused("stale-epoch"), "the flush was refused: stale-epoch; the memory is unchanged"),
     (FlushLocked(70), "somebody holds the lock of the memory for 70 ms more; the flush is tried again"),
+    (DeputyLost("signal 9"), "the process that worked on the flush was lost (signal 9); the memory is unchanged"),
+    (
+        DeputyMissing("no memory"),
+        "large flushes have no process of their own (no memory); appends are slower while one runs",
+    ),
     (SummariserUnavailable(), "the summariser is unavailable: it did not answer"),
     (
         SummariserUnavailable(2.5, "it has too many requests"),

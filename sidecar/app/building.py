@@ -8,7 +8,10 @@ from functools import partial
 import redis.asyncio
 
 from sidecar.config.settings import Settings
+from sidecar.deputy.charge import COMMAND, Charge, environment
 from sidecar.errors import ConfigurationError
+from sidecar.flush.deputised import DeputisedLabour
+from sidecar.flush.deputy import Deputy
 from sidecar.flush.steps import FlushSteps
 from sidecar.flush.summarisers.extractive import ExtractiveSummariser
 from sidecar.flush.undo import Undo
@@ -84,18 +87,45 @@ def make_redis_client(settings: Settings, dialer: Dialer) -> redis.asyncio.Redis
     )
 
 
+def make_deputy(settings: Settings) -> Deputy:
+    """Return what does the work of large flushes; its process is started when there is some."""
+    secret = settings.sentinel_password
+    files = (settings.redis_tls_ca, settings.redis_tls_cert, settings.redis_tls_key)
+    ca, cert, key = (None if file is None else str(file) for file in files)
+    charge = Charge(
+        redis_url=settings.redis_url,
+        key_prefix=settings.key_prefix,
+        project=settings.project,
+        token_engine=settings.token_engine,
+        log_level=settings.log_level,
+        sentinel_username=settings.sentinel_username,
+        sentinel_password=None if secret is None else secret.get_secret_value(),
+        redis_tls_ca=ca,
+        redis_tls_cert=cert,
+        redis_tls_key=key,
+        redis_tls_server_name=settings.redis_tls_server_name,
+    )
+    return Deputy(COMMAND, environment=environment(), charge=charge)
+
+
 def make_flush_steps(
-    settings: Settings, catalogue: Catalogue, client: redis.asyncio.Redis, metrics: Metrics
+    settings: Settings,
+    catalogue: Catalogue,
+    client: redis.asyncio.Redis,
+    metrics: Metrics,
+    deputy: Deputy | None = None,
 ) -> FlushSteps:
-    """Return the steps of flushes."""
-    space = KeySpace(settings.key_prefix, settings.project)
+    """Return the steps of flushes; with a deputy, which the caller closes, large ones are left to that."""
+    store = FlushStore(client, KeySpace(settings.key_prefix, settings.project))
+    deputise = None if deputy is None else partial(DeputisedLabour, deputy=deputy, store=store, metrics=metrics)
     return FlushSteps(
-        store=FlushStore(client, space),
+        store=store,
         definitions=catalogue,
         counter=partial(load_counter, engine=settings.token_engine),
         summariser=ExtractiveSummariser(),
         summarisers=catalogue.summarisers,
         metrics=metrics,
+        deputise=deputise,
     )
 
 

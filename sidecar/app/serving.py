@@ -14,6 +14,7 @@ from sidecar.app.building import (
     cannot_listen,
     greeting,
     make_client_tls,
+    make_deputy,
     make_dialer,
     make_flush_steps,
     make_redis_client,
@@ -98,7 +99,8 @@ class _Sidecar:
         space = KeySpace(settings.key_prefix, settings.project)
         self._dialer = make_dialer(settings)
         self._client = make_redis_client(settings, self._dialer)
-        self._steps = make_flush_steps(settings, self._catalogue, self._client, self._metrics)
+        self._deputy = make_deputy(settings)
+        self._steps = make_flush_steps(settings, self._catalogue, self._client, self._metrics, self._deputy)
         self._engine = self._flush_engine(space)
         outbox = Outbox(self._client, space)
         self._dispatcher = Dispatcher(
@@ -186,13 +188,15 @@ class _Sidecar:
             self._stopping = True
         finally:
             # 1 no new clients; 2 what clients have sent is answered, and they are let go; 3 what Redis still owes us;
-            # 4 flushes that run here (their marks stay); 5 background loops; 6 HTTP last, so that it can be watched.
+            # 4 flushes that run here (their marks stay), and their process; 5 background loops; 6 HTTP last, so that it
+            # can be watched.
             await end(gate)
             await self._listener.close()
             await self._server.close(settings.shutdown_timeout_s)
             await self._identities.close(LAST_REPLIES_S)
             await self._definitions_reload.close()
             await self._engine.close()
+            await self._deputy.close()
             await end(tasks)
             await self._client.aclose()
             await self._dialer.close()
@@ -227,6 +231,7 @@ class _Sidecar:
                 log.error("reload.refused", what=what, problem=str(problem))
             else:
                 log.info("reload.done", what=what)
+        self._deputy.retire()
 
     async def _dial_for_client(self, factory: Callable[[], Upstream]) -> Upstream:
         try:

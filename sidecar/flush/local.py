@@ -16,6 +16,7 @@ from uuid import uuid4
 import structlog
 
 from sidecar.errors import (
+    DeputyLost,
     EngineUnavailable,
     FlushLocked,
     FlushRefused,
@@ -287,7 +288,7 @@ class LocalEngine:
         except asyncio.CancelledError:
             await self._give_up(ticket, STOPPED)
             raise
-        except (FlushRefused, FlushLocked, UnknownMemory, UpstreamError) as refused:
+        except (FlushRefused, FlushLocked, UnknownMemory, UpstreamError, DeputyLost) as refused:
             error = str(refused)
             _log.warning("a flush broke off; it is tried again", memory=memory, error=error)
         except Exception as bug:
@@ -327,7 +328,7 @@ class LocalEngine:
                 self._leave_place(self._flights[ticket.definition, ticket.instance])
                 await self._steps.renew(ticket)
                 await asyncio.sleep(min(max(locked.left_ms / 1000, FIRST_POLL_S), LONGEST_POLL_S))
-            except FlushRefused as refused:
+            except (FlushRefused, DeputyLost) as refused:
                 # A commit whose answer was lost may have been made, and the memory have moved on from there.
                 if not unanswered:
                     raise
