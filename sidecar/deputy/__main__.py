@@ -31,8 +31,8 @@ from sidecar.net.redis_tls import RedisTls
 from sidecar.store.flush_store import FlushStore
 from sidecar.tokens.counter import load_counter
 
-NICENESS = 10
-"""On a machine that is full, the sidecar's event loop gets nine times as much time as this process."""
+NICENESS = 5
+"""On a machine that is full, the sidecar's event loop gets three times as much time as this process."""
 
 REPLY_TIMEOUT_S = 20.0
 """As in the sidecar: a Redis that says nothing for this long hangs."""

@@ -64,6 +64,7 @@ class Deputy:
         self._idle_s = idle_s
         self._start_limit_s = start_limit_s
         self._process: _Process | None = None
+        self._processes: set[_Process] = set()  # that one, and others that have errands still
         self._starting = asyncio.Lock()
         self._ends: set[asyncio.Task[None]] = set()
         self._idle: asyncio.TimerHandle | None = None
@@ -71,7 +72,7 @@ class Deputy:
     @property
     def pid(self) -> int | None:
         """The process that runs now; None where none does."""
-        return None if self._process is None else self._process.pid
+        return self._process.pid if self._process is not None and self._process.alive else None
 
     async def do(
         self, kind: Kind, definition: Definition, *, ticket: Ticket | None = None, order: FlushOrder | None = None
@@ -87,7 +88,7 @@ class Deputy:
         try:
             return await process.do(kind, definition, ticket, order)
         finally:
-            if process is self._process and not process.busy:
+            if not process.busy:
                 self._rest(process)
 
     def retire(self) -> None:
@@ -101,15 +102,17 @@ class Deputy:
         """End the process, whatever it does."""
         if self._idle is not None:
             self._idle.cancel()
-        if self._process is not None:
-            self._end(self._process)
+        for process in list(self._processes):
+            self._end(process)
         await asyncio.gather(*self._ends)
 
     async def _ready(self) -> _Process:
         async with self._starting:
             if self._idle is not None:
                 self._idle.cancel()
-            if self._process is None or not self._process.alive or self._process.retired:
+            if self._process is not None and not self._process.alive:
+                self._end(self._process)
+            if self._process is None or self._process.retired:
                 self._process = await self._started()
             # Nothing waits between here and the errand, so nobody finds the process idle meanwhile.
             return self._process
@@ -119,6 +122,7 @@ class Deputy:
             process = await _Process.start(self._command, self._environment)
         except OSError as problem:
             raise DeputyMissing(problem.strerror or str(problem)) from problem
+        self._processes.add(process)
         try:
             async with asyncio.timeout(self._start_limit_s):
                 await process.greet(self._charge)
@@ -147,6 +151,9 @@ class Deputy:
             self._end(process)
 
     def _end(self, process: _Process) -> None:
+        if process not in self._processes:
+            return
+        self._processes.discard(process)
         if process is self._process:
             self._process = None
         task = asyncio.create_task(process.end(), name=f"end of deputy {process.pid}")
