@@ -89,10 +89,15 @@ def make_redis_client(settings: Settings, dialer: Dialer) -> redis.asyncio.Redis
 
 def make_deputy(settings: Settings) -> Deputy:
     """Return what does the work of large flushes; its process is started when there is some."""
+    return Deputy(COMMAND, environment=environment(), charge=charge_of(settings))
+
+
+def charge_of(settings: Settings) -> Charge:
+    """Return what a deputy is told."""
     secret = settings.sentinel_password
     files = (settings.redis_tls_ca, settings.redis_tls_cert, settings.redis_tls_key)
     ca, cert, key = (None if file is None else str(file) for file in files)
-    charge = Charge(
+    return Charge(
         redis_url=settings.redis_url,
         key_prefix=settings.key_prefix,
         project=settings.project,
@@ -105,7 +110,6 @@ def make_deputy(settings: Settings) -> Deputy:
         redis_tls_key=key,
         redis_tls_server_name=settings.redis_tls_server_name,
     )
-    return Deputy(COMMAND, environment=environment(), charge=charge)
 
 
 def make_flush_steps(

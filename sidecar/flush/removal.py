@@ -2,8 +2,8 @@
 
 What goes is set aside first, complete, so that nothing can be removed that was not kept; messages that are to be
 shortened are; and where the plan takes so much that its removal would hold Redis up, the log that is to be is made
-anew beside the old one. All of it in pieces of about a millisecond, under the fence, changing nothing of the memory.
-Repeated, it begins anew.
+anew beside the old one. All of it in pieces of less than a millisecond, under the fence, changing nothing of the
+memory. Repeated, it begins anew.
 """
 
 from __future__ import annotations

@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
-from sidecar.app.building import bind, cannot_listen, greeting, make_client_tls, own_credentials
+from sidecar.app.building import bind, cannot_listen, charge_of, greeting, make_client_tls, own_credentials
 from sidecar.config.settings import Settings
+from sidecar.deputy.charge import Charge
 from sidecar.errors import ConfigurationError
 from sidecar.net.endpoint import RedisEndpoint
 from sidecar.resp.watched import Credentials
@@ -76,9 +78,43 @@ def test_tls_for_clients(tmp_path: Path) -> None:
     assert problem.value.problems[0].startswith("tls_cert: ")
 
 
+def test_what_a_deputy_is_told(tmp_path: Path) -> None:
+    """Everything that says where the memories are and how they are counted, as the sidecar has it."""
+    own = Authority(tmp_path).issue("sidecar")
+    settings = Settings(
+        redis_url="rediss+sentinel://ann:pw@h:1/main",
+        key_prefix="our",
+        project="shop",
+        token_engine="tiktoken",
+        log_level="error",
+        sentinel_username="sue",
+        sentinel_password=SecretStr("spw"),
+        redis_tls_ca=own.cert,
+        redis_tls_cert=own.cert,
+        redis_tls_key=own.key,
+        redis_tls_server_name="redis.test",
+    )
+    told = charge_of(settings)
+    assert told == Charge(
+        redis_url="rediss+sentinel://ann:pw@h:1/main",
+        key_prefix="our",
+        project="shop",
+        token_engine="tiktoken",
+        log_level="error",
+        sentinel_username="sue",
+        sentinel_password="spw",
+        redis_tls_ca=str(own.cert),
+        redis_tls_cert=str(own.cert),
+        redis_tls_key=str(own.key),
+        redis_tls_server_name="redis.test",
+    )
+    assert charge_of(Settings()).sentinel_password is None
+
+
 PROGRAM = """
 from sidecar.app.building import ready_counter
 from sidecar.config.settings import Settings
+from sidecar.deputy.charge import Charge
 from sidecar.memory.definition import Definition
 from sidecar.tokens import counter
 
