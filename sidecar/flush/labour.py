@@ -120,9 +120,12 @@ class OwnLabour:
         return await self.stage_summary(ticket, definition, text)
 
     async def prepare(self, ticket: Ticket, definition: Definition) -> Deed:
+        def count(text: str) -> int:
+            # Only now: a vocabulary that is not loaded yet takes a part of a second, and few plans shorten anything.
+            return self._counter(definition.encoding).count(text)
+
         work = await self._store.work(ticket.definition, ticket.instance, ticket.run_id)
         if work is not None:
-            count = self._counter(definition.encoding).count
             with suppress(FlushRefused):
                 return await self._removal.prepare(self.lease(ticket), staging.decode(work.plan), definition, count)
         return Deed(ticket.strategy, 0, 0, 0, 0, 0, False, "", "")
