@@ -26,10 +26,10 @@ from sidecar.memory.definition import Definition
 from sidecar.memory.ports import FlushOrder
 
 IDLE_S = 10.0
-"""How long a deputy without work stays: flushes come in swarms, and it holds 80 MB."""
+"""How long a deputy without work stays: flushes come in swarms, and it holds 120 MB."""
 
 START_LIMIT_S = 30.0
-"""Until it says that it is ready: it takes half a second of CPU time, and yields to everybody else on the machine."""
+"""Until it says that it is ready: it takes a second of CPU time, and yields to everybody else on the machine."""
 
 END_LIMIT_S = 2.0
 """Until a deputy whose pipe has ended is killed; it ends within milliseconds."""

@@ -39,6 +39,7 @@ def redis_client(
     client_name: str | None = None,
     reply_timeout_s: float | None = None,
     resp: int | None = None,
+    kind: type[redis.asyncio.Redis] = redis.asyncio.Redis,
 ) -> redis.asyncio.Redis:
     """Return a client; its `aclose` ends its connections, and leaves the dialer alone.
 
@@ -50,6 +51,7 @@ def redis_client(
         client_name: what CLIENT LIST shows; None means no name.
         reply_timeout_s: longest wait for a reply; None means for ever.
         resp: version of the protocol; None means redis-py's own choice.
+        kind: class of the client.
     """
     # Blocking: with the usual pool, whoever comes when all connections are in use is refused at once.
     pool = BlockingConnectionPool(
@@ -64,7 +66,7 @@ def redis_client(
         socket_timeout=reply_timeout_s,
         protocol=resp,
     )
-    return redis.asyncio.Redis.from_pool(pool)
+    return kind.from_pool(pool)
 
 
 class _Connection(AbstractConnection):
