@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.deputy.__main__ import make_labour
 from sidecar.deputy.charge import COMMAND, Charge, environment
+from sidecar.deputy.process import make_labour
 from sidecar.errors import ConfigurationError, Unavailable
 from sidecar.flush.errands import READY, Answer, Errand, framed, next_frame, to_answer
 from sidecar.memory.definition import Definition
@@ -66,7 +66,7 @@ def test_a_file_that_cannot_be_used(tmp_path: Path) -> None:
 
 def test_it_loads_no_more_than_it_needs() -> None:
     """It starts for a single flush: what only the sidecar needs would cost a second, and half of its memory."""
-    program = "import sidecar.deputy.__main__, sys; print(*sys.modules)"
+    program = "import sidecar.deputy.process, sys; print(*sys.modules)"
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     loaded = {name for name in shown.split() if re.fullmatch(r"pydantic|aiohttp|temporalio|openai|uvloop|jinja2", name)}
     assert loaded == set()
