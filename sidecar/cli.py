@@ -77,6 +77,7 @@ _SERVING = (
     click.option("--listen", metavar="HOST:PORT", help="Where Redis clients connect [127.0.0.1:6380]."),
     click.option("--http-listen", metavar="HOST:PORT", help="/metrics, /healthz, /readyz [127.0.0.1:9464]."),
     click.option("--engine", type=click.Choice(["local", "temporal"]), help="What runs flushes [local]."),
+    click.option("--workers", type=int, metavar="N", help="Processes that serve clients, one for each core [1]."),
 )
 
 
@@ -93,7 +94,8 @@ def _with(*groups: tuple[Callable[..., Any], ...]) -> Callable[..., Any]:
 
 @cli.command()
 @_with(_SERVING, _SHARED)
-def serve(**options: Any) -> None:
+@click.option("--as-worker", hidden=True, help="For the supervisor of several processes: which of them this one is.")
+def serve(as_worker: str | None, **options: Any) -> None:
     """Run the sidecar.
 
     It is a proxy in front of Redis that answers the MEM commands. Every option can also be set in the environment, as
@@ -102,11 +104,19 @@ def serve(**options: Any) -> None:
     from sidecar.logs import set_up_logs  # isort: skip # before anything else imports structlog
 
     from sidecar import app
+    from sidecar.app.worker import Post
     from sidecar.config.settings import load_settings
 
     settings, definitions = load_settings(**options)
+    if as_worker is not None:
+        post = Post.parse(as_worker)
+        set_up_logs(settings.log_level, worker=post.number)
+        _run(app.serve(settings, definitions, post))
     set_up_logs(settings.log_level)
-    _run(app.serve(settings, definitions))
+    if settings.workers == 1:
+        _run(app.serve(settings, definitions))
+    # As we were started, whether by `python -m` or by a script.
+    _run(app.supervise(settings, [sys.executable, *sys.orig_argv[1:]]))
 
 
 @cli.command()
@@ -176,13 +186,14 @@ def dev(**options: Any) -> None:
         raise SystemExit(code)
 
 
-def _run(work: Coroutine[Any, Any, None]) -> None:
-    """Run a process's main coroutine on uvloop, and leave with code 0 when it has ended."""
+def _run(work: Coroutine[Any, Any, int | None]) -> NoReturn:
+    """Run a process's main coroutine on uvloop, and leave with the code that it returns, or 0, when it has ended."""
     import uvloop
 
-    async def to_the_end() -> None:
-        await work
-        _leave(0)  # the loop's own end would wait for threads that count tokens for clients that have gone
+    async def to_the_end() -> NoReturn:
+        _leave(
+            await work or 0
+        )  # the loop's own end would wait for threads that count tokens for clients that have gone
 
     try:
         uvloop.run(to_the_end())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from typing import Any
 
 
 @contextmanager
@@ -25,10 +26,20 @@ with _without("rich"):  # structlog would load it, 5 MB and 0.15 s, for a way to
     import structlog
 
 
-def set_up_logs(level: str) -> None:
-    """Send log lines of `level` (debug, info, warning, error) and above to standard error."""
+def set_up_logs(level: str, **always: object) -> None:
+    """Send log lines of `level` (debug, info, warning, error) and above to standard error.
+
+    Args:
+        level: the least severe one.
+        always: what every line tells besides, such as which of several processes writes it.
+    """
+
+    def add_always(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        return {**event, **always}
+
     processors: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        add_always,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -40,5 +51,6 @@ def set_up_logs(level: str) -> None:
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # A line is written in one piece: several processes may share our standard error.
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from operator import add
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -26,6 +27,22 @@ LOCK_BUCKETS_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 
 FLUSH_BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """A flush takes milliseconds with the extractive summariser and up to minutes with a model."""
+
+
+MERGED_GAUGES: dict[str, Callable[[float, float], float]] = {
+    "memsidecar_clients": add,
+    "memsidecar_build_info": max,
+    "memsidecar_outbox_depth": max,  # all of them look at one outbox
+    "memsidecar_outbox_oldest_age_seconds": max,
+    "memsidecar_flush_engine_up": min,  # one that cannot reach it is to be seen
+    "process_virtual_memory_bytes": add,
+    "process_resident_memory_bytes": add,
+    "process_start_time_seconds": min,
+    "process_open_fds": add,
+    "process_max_fds": min,  # the limit is of each
+    "python_info": max,
+}
+"""What the gauges of several processes of one sidecar are together. Counters and histograms are added up."""
 
 
 class Histogram:

@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING
 import structlog
 
 from sidecar.app.building import (
-    bind,
-    cannot_listen,
-    greeting,
     make_client_tls,
     make_deputy,
     make_dialer,
@@ -22,15 +19,16 @@ from sidecar.app.building import (
     own_credentials,
     ready_counter,
 )
+from sidecar.app.fronts import Front, HandedFront, OwnFront
 from sidecar.app.process import (
     calm_the_garbage_collector,
     end,
     favour_the_event_loop,
     give_freed_memory_back,
-    stop_on_signals,
 )
 from sidecar.app.reloading import DefinitionsReload
 from sidecar.app.users import Users
+from sidecar.app.worker import Post
 from sidecar.commands.table import COMMANDS
 from sidecar.config.definitions import Definitions
 from sidecar.config.settings import Settings
@@ -44,10 +42,7 @@ from sidecar.memory.health import Health
 from sidecar.memory.keys import KeySpace
 from sidecar.memory.service import MemoryService
 from sidecar.metrics import Metrics
-from sidecar.net.gate import Gate
-from sidecar.net.http import HttpServer
 from sidecar.net.identities import Identities
-from sidecar.net.listener import Listener
 from sidecar.net.multiplexer import Multiplexer
 from sidecar.net.server import Server
 from sidecar.net.upstream import Upstream
@@ -75,8 +70,14 @@ LAST_REPLIES_S = 1.0
 log = structlog.get_logger(__name__)
 
 
-async def serve(settings: Settings, definitions: Definitions) -> None:
+async def serve(settings: Settings, definitions: Definitions, post: Post | None = None) -> None:
     """Run the sidecar until SIGTERM or SIGINT.
+
+    Args:
+        settings: of the sidecar.
+        definitions: of its memories.
+        post: where this process is one of several workers; it stops then when its supervisor has gone, too. None: it
+            is alone.
 
     Raises:
         ConfigurationError: an address cannot be bound.
@@ -84,13 +85,20 @@ async def serve(settings: Settings, definitions: Definitions) -> None:
     stop = stop_on_signals()
     favour_the_event_loop()
     async with asyncio.TaskGroup() as background:
-        await _Sidecar(settings, definitions, background).run(stop)
+        await _Sidecar(settings, definitions, background, stop, post).run()
 
 
 class _Sidecar:
     """The objects of one sidecar process, and the order in which they start and stop."""
 
-    def __init__(self, settings: Settings, definitions: Definitions, background: asyncio.TaskGroup) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        definitions: Definitions,
+        background: asyncio.TaskGroup,
+        stop: asyncio.Event,
+        post: Post | None,
+    ) -> None:
         self._settings = settings
         self._background = background
         self._metrics = Metrics()
@@ -147,26 +155,12 @@ class _Sidecar:
         )
         self._server = self._make_server(space)
         self._client_tls = make_client_tls(settings)
-        self._listener = Listener(
-            self._server.accept,
-            address=settings.listen,
-            unix_socket=settings.unix_socket,
-            unix_socket_mode=int(settings.unix_socket_mode, 8),
-            tls=self._client_tls,
-        )
-        self._gate = Gate(
-            self._listener,
-            self._dialer.connect,
-            protected=settings.protected_mode,
-            greeting=greeting(self._dialer.endpoint),
-        )
-        self._http = HttpServer(metrics=self._metrics, ready=self._ready)
+        self._stop = stop
+        self._front = self._make_front(post)
         self._stopping = False
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self) -> None:
         """Start everything, wait for `stop`, and stop it in the reverse order."""
-        settings = self._settings
-        gate: list[asyncio.Task[None]] = []
         tasks = [
             self._background.create_task(self._own.run(), name="multiplexer"),
             self._background.create_task(self._dispatcher.run(), name="dispatcher"),
@@ -175,24 +169,26 @@ class _Sidecar:
         ]
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
         try:
-            await bind("http_listen", settings.http_listen, self._http.listen)
-            # Not before: whoever can connect may look at the metrics, too.
-            gate.append(self._background.create_task(self._gate.run(), name="gate"))
-            port = await self._opened(stop)
+            port = await self._opened()
             if port is not None:
                 calm_the_garbage_collector()
                 give_freed_memory_back()
-                log.info("sidecar ready", port=port, redis=str(self._dialer.endpoint), engine=self._engine.name)
-                await stop.wait()
-            log.info("sidecar stopping")
+                where = {"port": port} if port else {}
+                log.info(
+                    f"{self._front.name} ready",
+                    **where,
+                    redis=str(self._dialer.endpoint),
+                    engine=self._engine.name,
+                )
+                await self._stop.wait()
+            log.info(f"{self._front.name} stopping")
             self._stopping = True
         finally:
             # 1 no new clients; 2 what clients have sent is answered, and they are let go; 3 what Redis still owes us;
             # 4 flushes that run here (their marks stay), and their process; 5 background loops; 6 HTTP last, so that it
             # can be watched.
-            await end(gate)
-            await self._listener.close()
-            await self._server.close(settings.shutdown_timeout_s)
+            await self._front.shut()
+            await self._server.close(self._settings.shutdown_timeout_s)
             await self._identities.close(LAST_REPLIES_S)
             await self._definitions_reload.close()
             await self._engine.close()
@@ -200,21 +196,41 @@ class _Sidecar:
             await end(tasks)
             await self._client.aclose()
             await self._dialer.close()
-            await self._http.close()
+            await self._front.close()
 
-    async def _opened(self, stop: asyncio.Event) -> int | None:
+    async def _opened(self) -> int | None:
         """Wait until clients can connect and return the port; None if the process is to stop before."""
-        first = asyncio.ensure_future(self._gate.first())
-        stopped = asyncio.ensure_future(stop.wait())
-        await asyncio.wait({first, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        opened = asyncio.create_task(self._front.open(), name="open")
+        stopped = asyncio.create_task(self._stop.wait(), name="stop")
+        await asyncio.wait({opened, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
-        if not first.done():
-            first.cancel()
+        if not opened.done():
+            opened.cancel()
             return None
-        try:
-            return first.result()
-        except OSError as problem:
-            raise cannot_listen("listen", self._settings.listen, problem) from problem
+        return opened.result()
+
+    def _make_front(self, post: Post | None) -> Front:
+        accept, tls = self._server.accept, self._client_tls
+        if post is None:
+            return OwnFront(
+                self._settings,
+                self._dialer,
+                accept,
+                background=self._background,
+                tls=tls,
+                metrics=self._metrics,
+                ready=self._ready,
+            )
+        return HandedFront(
+            post,
+            accept,
+            background=self._background,
+            tls=tls,
+            metrics=self._metrics,
+            ready=self._ready,
+            reload=self._reload,
+            stop=self._stop,
+        )
 
     def _reload(self) -> None:
         """Read anew what can change while we run: the files of TLS, for the connections that come, and definitions."""
@@ -237,7 +253,7 @@ class _Sidecar:
         try:
             return await self._dialer.connect(factory)
         except OSError:
-            self._gate.look()
+            self._front.look()
             raise
 
     def _make_server(self, space: KeySpace) -> Server:
@@ -296,8 +312,8 @@ class _Sidecar:
         """Tell what keeps clients from working: nothing but Redis does."""
         if self._stopping:
             return "the sidecar is being stopped"
-        if not self._gate.up:
-            return self._gate.reason
+        if (why := self._front.keeps_out()) is not None:
+            return why
         try:
             async with asyncio.timeout(READY_LIMIT_S):
                 await self._health.redis_round_trip()

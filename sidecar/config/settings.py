@@ -200,6 +200,12 @@ class Settings(BaseModel):
     shutdown_timeout_s: float = Field(
         default=10.0, ge=0, le=600, description="How long running commands may take to end."
     )
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=256,
+        description="Processes that serve clients, one for each core they may use; see docs/workers.md.",
+    )
     max_clients: int = Field(default=10_000, ge=1, le=1_000_000, description="Most client connections at a time.")
     max_request_bytes: int = Field(
         default=32 * MIB, ge=1024, le=512 * MIB, description="Most bytes of one MEM command; 32 MiB."

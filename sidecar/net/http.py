@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import NamedTuple
 
+import msgspec
 import structlog
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 
 from sidecar.metrics import Metrics, MetricsCollector
 
@@ -29,8 +31,30 @@ IDLE_S = 75.0
 """How long a connection may say nothing. Prometheus asks every 15 to 60 s and keeps its connection."""
 
 Ready = Callable[[], Awaitable[str | None]]
+Figures = Callable[[], Awaitable[CollectorRegistry]]
+Facts = Callable[[], object]
 
 log = structlog.get_logger(__name__)
+
+
+def registry_of(*collectors: Collector) -> CollectorRegistry:
+    """Return what shows some metrics together with the process's own figures."""
+    registry = CollectorRegistry()
+    for collector in collectors:
+        registry.register(collector)
+    for own in (ProcessCollector, PlatformCollector, GCCollector):
+        own(registry=registry)
+    return registry
+
+
+def figures_of(metrics: Metrics) -> Figures:
+    """Return what `/metrics` shows of a process that is alone."""
+    registry = registry_of(MetricsCollector(metrics))
+
+    async def figures() -> CollectorRegistry:
+        return registry
+
+    return figures
 
 
 class Page(NamedTuple):
@@ -59,26 +83,28 @@ class Request(NamedTuple):
 
 
 class HttpServer:
-    """Serves the three pages.
+    """Serves the pages.
 
     Args:
-        metrics: what `/metrics` shows, together with the process's own figures.
+        figures: returns what `/metrics` shows.
         ready: returns None when Redis can be used, else what is wrong. Temporal has no part in it: a sidecar without
             Temporal stores and reads, and a restart would not bring Temporal back.
+        facts: further pages, by path: what they show, as JSON.
         idle_s: how long a connection may say nothing, in seconds.
     """
 
-    def __init__(self, *, metrics: Metrics, ready: Ready, idle_s: float = IDLE_S) -> None:
+    def __init__(
+        self, *, figures: Figures, ready: Ready, facts: Mapping[str, Facts] | None = None, idle_s: float = IDLE_S
+    ) -> None:
+        self._figures = figures
         self._ready = ready
+        self._facts = facts or {}
         self._idle_s = idle_s
-        self._registry = CollectorRegistry()
-        self._registry.register(MetricsCollector(metrics))
-        for collector in (ProcessCollector, PlatformCollector, GCCollector):
-            collector(registry=self._registry)
         self._pages: dict[str, Callable[[Request], Awaitable[Page]]] = {
             "/metrics": self._metrics_page,
             "/healthz": self._alive_page,
             "/readyz": self._ready_page,
+            **dict.fromkeys(self._facts, self._facts_page),
         }
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
@@ -150,7 +176,7 @@ class HttpServer:
     async def _metrics_page(self, request: Request) -> Page:
         encode, content_type = choose_encoder(request.accept)
         # Writing the text takes milliseconds, which no client should wait for; counters may be read from a thread.
-        body = await asyncio.to_thread(encode, self._registry)
+        body = await asyncio.to_thread(encode, await self._figures())
         return Page(HTTPStatus.OK, body, content_type)
 
     async def _alive_page(self, _request: Request) -> Page:
@@ -160,6 +186,9 @@ class HttpServer:
         problem = await self._ready()
         status = HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK
         return Page(status, f"{problem or 'ready'}\n".encode())
+
+    async def _facts_page(self, request: Request) -> Page:
+        return Page(HTTPStatus.OK, msgspec.json.encode(self._facts[request.path]()), "application/json; charset=utf-8")
 
 
 def parsed(head: bytes) -> Request:

@@ -144,4 +144,3 @@ class Link(asyncio.Protocol):
             self._abandoned = True
             if self._owner is not None:
                 self._owner.lost(why)
-

@@ -1,7 +1,7 @@
 """The sockets on which Redis clients connect: one TCP address, with or without TLS, and optionally a Unix socket.
 
 It can be closed and opened again at the same port while clients stay connected; `gate` decides when. It knows no
-client: whoever gave it `accept` does.
+client: whoever gave it `accept` does. Where other processes serve the clients, `acceptor` takes its sockets.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
+from sidecar.net.acceptor import Acceptor
 from sidecar.net.client_tls import ClientTls
 from sidecar.net.listen_address import ListenAddress, SocketAddress
 from sidecar.net.unix_path import UnixPath
@@ -32,11 +34,19 @@ _NOT_HERE = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 """A name such as localhost stands for an IPv6 address even where the machine has none."""
 
 
+class Open(Protocol):
+    """What accepts on a bound socket."""
+
+    def close(self) -> None:
+        """Stop, and close the socket."""
+        ...
+
+
 class Listener:
     """Opens and closes the sockets. Both are safe to call at any time, in any state.
 
     Args:
-        accept: makes the protocol of a client; with TLS it is called after the handshake.
+        accept: makes the protocol of a client; with TLS it is called after the handshake. Or who accepts instead.
         address: `host:port`; port 0 lets the system choose one, which then stays.
         unix_socket: a further place to listen, always without TLS; None: there is none.
         unix_socket_mode: rights on its file.
@@ -49,7 +59,7 @@ class Listener:
 
     def __init__(
         self,
-        accept: Callable[[], asyncio.Protocol],
+        accept: Callable[[], asyncio.Protocol] | Acceptor,
         *,
         address: str,
         unix_socket: Path | None = None,
@@ -63,7 +73,7 @@ class Listener:
         self._unix_socket_mode = unix_socket_mode
         self._tls = tls
         self._backlog = backlog
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[Open] = []
         self._unix_path: UnixPath | None = None
         self._changing = asyncio.Lock()
 
@@ -100,22 +110,26 @@ class Listener:
                 server.close()
 
     async def _open(self) -> None:
-        loop = asyncio.get_running_loop()
-        create = self._accept if self._tls is None else self._tls.protect(self._accept)
         with ExitStack() as undo:
             sockets = await self._bind_tcp(undo)
             unix_path = self._bind_unix(undo)
-            servers: list[asyncio.Server] = []
+            servers: list[Open] = []
             # Accepting starts only when every place is ours.
-            for bound in sockets:
-                servers.append(await loop.create_server(create, sock=bound, backlog=self._backlog))
+            for bound in [*sockets, *([unix_path.socket] if unix_path is not None else [])]:
+                servers.append(await self._serve(bound))
                 undo.callback(servers[-1].close)
-            if unix_path is not None:
-                unix = await loop.create_unix_server(self._accept, sock=unix_path.socket, backlog=self._backlog)
-                servers.append(unix)
             undo.pop_all()
         self._servers, self._unix_path = servers, unix_path
         self._address = replace(self._address, port=sockets[0].getsockname()[1])
+
+    async def _serve(self, bound: socket.socket) -> Open:
+        if isinstance(self._accept, Acceptor):
+            return self._accept.serve(bound, self._backlog)
+        loop = asyncio.get_running_loop()
+        if bound.family == socket.AF_UNIX:
+            return await loop.create_unix_server(self._accept, sock=bound, backlog=self._backlog)
+        create = self._accept if self._tls is None else self._tls.protect(self._accept)
+        return await loop.create_server(create, sock=bound, backlog=self._backlog)
 
     async def _bind_tcp(self, undo: ExitStack) -> list[socket.socket]:
         sockets: list[socket.socket] = []

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from sidecar.metrics import Metrics
-from sidecar.net.http import MAX_CONNECTIONS, MAX_HEAD_BYTES, HttpServer
+from sidecar.net.http import MAX_CONNECTIONS, MAX_HEAD_BYTES, HttpServer, figures_of
 
 
 async def get(server: HttpServer, path: str, accept: str = "*/*") -> tuple[int, str, str]:
@@ -35,7 +35,7 @@ async def redis_is_down() -> str | None:
 
 async def test_alive() -> None:
     """`/healthz` says ok as long as the process answers, whatever Redis does."""
-    assert await get(HttpServer(metrics=Metrics(), ready=redis_is_down), "/healthz") == (
+    assert await get(HttpServer(figures=figures_of(Metrics()), ready=redis_is_down), "/healthz") == (
         200,
         "text/plain; charset=utf-8",
         "ok\n",
@@ -44,8 +44,11 @@ async def test_alive() -> None:
 
 async def test_ready() -> None:
     """`/readyz` is 200 when Redis can be used, else 503 with the reason."""
-    assert (await get(HttpServer(metrics=Metrics(), ready=nothing_wrong), "/readyz"))[::2] == (200, "ready\n")
-    down = await get(HttpServer(metrics=Metrics(), ready=redis_is_down), "/readyz")
+    assert (await get(HttpServer(figures=figures_of(Metrics()), ready=nothing_wrong), "/readyz"))[::2] == (
+        200,
+        "ready\n",
+    )
+    down = await get(HttpServer(figures=figures_of(Metrics()), ready=redis_is_down), "/readyz")
     assert down[::2] == (503, "Redis cannot be reached\n")
 
 
@@ -53,7 +56,7 @@ async def test_metrics() -> None:
     """`/metrics` has our counters and the process's own figures, in Prometheus's text format."""
     metrics = Metrics()
     metrics.command("MEMREAD", "ok", 0.001)
-    status, kind, body = await get(HttpServer(metrics=metrics, ready=nothing_wrong), "/metrics")
+    status, kind, body = await get(HttpServer(figures=figures_of(metrics), ready=nothing_wrong), "/metrics")
     assert (status, kind.partition(";")[0]) == (200, "text/plain")
     names = {family.name for family in parse_text(body)}
     assert {"memsidecar_commands", "memsidecar_build_info", "python_info", "process_start_time_seconds"} <= names
@@ -62,7 +65,9 @@ async def test_metrics() -> None:
 async def test_openmetrics() -> None:
     """A Prometheus that asks for OpenMetrics gets it."""
     status, kind, body = await get(
-        HttpServer(metrics=Metrics(), ready=nothing_wrong), "/metrics", "application/openmetrics-text; version=1.0.0"
+        HttpServer(figures=figures_of(Metrics()), ready=nothing_wrong),
+        "/metrics",
+        "application/openmetrics-text; version=1.0.0",
     )
     assert (status, kind.partition(";")[0]) == (200, "application/openmetrics-text")
     assert body.endswith("# EOF\n")
@@ -71,13 +76,13 @@ async def test_openmetrics() -> None:
 
 async def test_other_pages() -> None:
     """There is nothing else to see."""
-    assert (await get(HttpServer(metrics=Metrics(), ready=nothing_wrong), "/"))[0] == 404
+    assert (await get(HttpServer(figures=figures_of(Metrics()), ready=nothing_wrong), "/"))[0] == 404
 
 
 async def test_a_scrape_at_a_busy_time() -> None:
     """A scrape while counters change is whole: the text is written from copies."""
     metrics = Metrics()
-    server = HttpServer(metrics=metrics, ready=nothing_wrong)
+    server = HttpServer(figures=figures_of(metrics), ready=nothing_wrong)
 
     async def busy() -> None:
         for number in range(2_000):
@@ -91,7 +96,7 @@ async def test_a_scrape_at_a_busy_time() -> None:
 
 async def test_a_taken_port() -> None:
     """An address that is in use is an error at once."""
-    first, second = (HttpServer(metrics=Metrics(), ready=nothing_wrong) for _ in range(2))
+    first, second = (HttpServer(figures=figures_of(Metrics()), ready=nothing_wrong) for _ in range(2))
     port = await first.listen("127.0.0.1", 0)
     with pytest.raises(OSError, match="address already in use"):
         await second.listen("127.0.0.1", port)
@@ -114,7 +119,7 @@ async def talk(server: HttpServer, *requests: bytes) -> bytes:
 
 
 def serving(**options: float) -> HttpServer:
-    return HttpServer(metrics=Metrics(), ready=nothing_wrong, **options)
+    return HttpServer(figures=figures_of(Metrics()), ready=nothing_wrong, **options)
 
 
 async def test_several_on_one_connection() -> None:
@@ -167,7 +172,7 @@ async def test_a_page_that_fails() -> None:
     async def fails() -> str | None:
         raise LookupError("a bug")
 
-    server = HttpServer(metrics=Metrics(), ready=fails)
+    server = HttpServer(figures=figures_of(Metrics()), ready=fails)
     answer = await talk(server, b"GET /readyz HTTP/1.1\r\n\r\nGET /healthz HTTP/1.0\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
     assert answer.endswith(b"ok\n")
