@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -69,3 +70,17 @@ def test_on_a_terminal() -> None:
     assert not text.lstrip().startswith(b"{")
     assert b"ZeroDivisionError" in text
     assert b"swordfish" not in text
+
+
+def test_what_every_line_tells() -> None:
+    """What is given at the set-up is in every line, and a line goes out in one piece even where nothing is buffered."""
+    program = PROGRAM.replace("set_up_logs(sys.argv[1])", "set_up_logs(sys.argv[1], worker=2)")
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)  # what is written at once comes at once
+    pieces = []
+    with ours, theirs:
+        subprocess.run([sys.executable, "-u", "-c", program, "warning"], stderr=theirs.fileno(), timeout=60, check=True)
+        ours.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                pieces.append(ours.recv(65_536))
+    assert [json.loads(piece)["worker"] for piece in pieces] == [2, 2, 2]

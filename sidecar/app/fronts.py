@@ -163,7 +163,6 @@ class HandedFront:
             post.talk,
             accept,
             tls=tls,
-            count=lambda: metrics.clients,
             report=self._report,
             reload=reload,
             orphaned=stop.set,

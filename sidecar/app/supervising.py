@@ -107,6 +107,7 @@ class _Supervisor:
         stopped = asyncio.create_task(stop.wait())
         try:
             await bind("http_listen", self._settings.http_listen, self._http.listen)
+            await self._check_places()  # the workers take seconds to start
             if await self._all_up(places, stopped):
                 gate.append(self._background.create_task(self._gate.run(), name="gate"))
                 first = asyncio.ensure_future(self._gate.first())
@@ -114,6 +115,7 @@ class _Supervisor:
                 if first.done():
                     self._say_ready(first)
                     await self._either(stopped)
+                first.cancel()
             log.info("sidecar stopping", workers=len(self._workers))
         finally:
             # 1 no new clients; 2 each worker answers what it has taken; 3 HTTP last, so that it can be watched.
@@ -131,6 +133,12 @@ class _Supervisor:
 
     # ---- start ----
 
+    async def _check_places(self) -> None:
+        try:
+            await self._listener.check()
+        except OSError as problem:
+            raise cannot_listen("listen", self._settings.listen, problem) from problem
+
     async def _all_up(self, places: list[asyncio.Task[None]], stopped: asyncio.Future[Any]) -> bool:
         """Start the workers; return whether all are up, and not one has failed, or everything is to stop.
 
@@ -140,14 +148,17 @@ class _Supervisor:
             for number in numbers:
                 self._workers[number] = self._make(number)
                 places.append(self._background.create_task(self._fill(number), name=f"worker-{number}"))
-            up = [self._workers[number].began() for number in numbers]
-            began = asyncio.gather(*up)
+            began = asyncio.create_task(self._begin(numbers), name="begin")
             await self._either(began, stopped)
             if not began.done():
-                began.cancel()
+                await end([began])
                 return False
         self._began = True
         return True
+
+    async def _begin(self, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            await self._workers[number].began()
 
     def _make(self, number: int) -> Worker:
         return Worker(number, self._command, on_room=self._acceptor.look, on_missed=self._gate.look)

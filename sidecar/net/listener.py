@@ -99,6 +99,17 @@ class Listener:
                 await self._open()
             return self._address.port
 
+    async def check(self) -> None:
+        """Find out whether the places can be had, and let go of them again: for who opens them much later.
+
+        Raises:
+            OSError: as `open` would.
+        """
+        async with self._changing:
+            with ExitStack() as undo:
+                await self._bind_tcp(undo)
+                self._bind_unix(undo)
+
     async def close(self) -> None:
         """Stop to accept, from the next connection on; the clients that are connected stay."""
         async with self._changing:

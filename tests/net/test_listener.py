@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.dev.ports import free_port
+from sidecar.net.acceptor import Acceptor
 from sidecar.net.client_tls import ClientTls
 from sidecar.net.listener import KEEPALIVE_S, Listener
 from tests.support.certificates import Authority
@@ -38,7 +39,7 @@ async def make() -> AsyncIterator[Make]:
     made: list[Listener] = []
 
     def listener(
-        address: str = "127.0.0.1:0", accept: Callable[[], asyncio.Protocol] = Echo, **more: object
+        address: str = "127.0.0.1:0", accept: Callable[[], asyncio.Protocol] | Acceptor = Echo, **more: object
     ) -> Listener:
         made.append(Listener(accept, address=address, **more))  # type: ignore[arg-type]
         return made[-1]
@@ -235,3 +236,36 @@ async def test_handshakes_under_way_are_finished(make: Make, tmp_path: Path) -> 
     await writer.start_tls(authority.client_context(), server_hostname="localhost")
     assert await echo(reader, writer)
     writer.close()
+
+
+async def test_a_check_leaves_nothing(make: Make, unix: Path) -> None:
+    """A check of places that are free leaves them free; of one that is taken it says what `open` would."""
+    port = free_port()
+    listener = make(f"127.0.0.1:{port}", unix_socket=unix)
+    await listener.check()
+    assert mode(unix) is None
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)
+    assert await listener.open() == port
+    with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{port}: Address already in use"):
+        await make(f"127.0.0.1:{port}").check()
+    with pytest.raises(OSError, match="another process answers there"):
+        await make(unix_socket=unix).check()
+
+
+async def test_an_acceptor_gets_the_sockets(make: Make, unix: Path) -> None:
+    """Where somebody accepts instead, the clients of both places come as sockets; after `close` nobody comes."""
+    taken: list[socket.socket] = []
+    listener = make(accept=Acceptor(has_room=lambda: True, take=taken.append), unix_socket=unix)
+    port = await listener.open()
+    _, by_tcp = await asyncio.open_connection("127.0.0.1", port)
+    _, by_unix = await asyncio.open_unix_connection(unix)
+    await eventually(lambda: len(taken) == 2)
+    assert {client.family for client in taken} == {socket.AF_INET, socket.AF_UNIX}
+    await listener.close()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)
+    by_tcp.close()
+    by_unix.close()
+    for client in taken:
+        client.close()
