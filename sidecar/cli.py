@@ -165,6 +165,7 @@ def check(**options: Any) -> None:
 @click.option("--redis-port", type=int, help="Port of the Redis that is started [any free one].")
 @click.option("--temporal", "temporal_address", metavar="HOST:PORT", help="Use this Temporal instead of starting one.")
 @click.option("--engine", type=click.Choice(["local", "temporal"]), help="What runs flushes [temporal if it is there].")
+@click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes of the sidecar.")
 @click.option("--data", type=click.Path(path_type=Path, file_okay=False), help="Keep all data here [nothing is kept].")
 @click.option(
     "--definitions", "config", metavar="FILE", type=click.Path(path_type=Path), help="Memory definitions (YAML)."

@@ -46,6 +46,7 @@ class DevOptions:
         engine: "temporal" or "local"; None takes Temporal where it can be had.
         data: directory in which Redis and Temporal keep their data; None keeps nothing.
         config: YAML file with memory definitions, which the caller has checked; None means the built-in ones.
+        workers: processes of the sidecar.
     """
 
     port: int = SIDECAR_PORT
@@ -56,6 +57,7 @@ class DevOptions:
     engine: Engine | None = None
     data: Path | None = None
     config: Path | None = None
+    workers: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class DevPlan:
     config: Path | None
     keeps_data: bool
     notes: tuple[str, ...] = ()
+    workers: int = 1
 
     @property
     def engine(self) -> Engine:
@@ -100,7 +103,11 @@ class DevPlan:
 
     def settings(self) -> dict[str, str]:
         """Return the environment variables that tell the sidecar and the worker all of this."""
-        settings = {"MEMSIDECAR_REDIS_URL": self.redis_url, "MEMSIDECAR_ENGINE": self.engine}
+        settings = {
+            "MEMSIDECAR_REDIS_URL": self.redis_url,
+            "MEMSIDECAR_ENGINE": self.engine,
+            "MEMSIDECAR_WORKERS": str(self.workers),
+        }
         if self.temporal_address is not None:
             settings["MEMSIDECAR_TEMPORAL_ADDRESS"] = self.temporal_address
             settings["MEMSIDECAR_TEMPORAL_NAMESPACE"] = "default"
@@ -138,6 +145,7 @@ def make_plan(options: DevOptions, *, places: Places | None = None) -> DevPlan:
         config=options.config.absolute() if options.config else None,
         keeps_data=options.data is not None,
         notes=tuple(notes),
+        workers=options.workers,
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from sidecar.dev import probes
 from sidecar.dev.binaries import find_redis_server, find_temporal
 from sidecar.dev.ports import LOOPBACK, free_port
-from sidecar.dev.processes import ChildProcess, ignore
+from sidecar.dev.processes import READY_LIMIT_S, ChildProcess, ignore
 
 REDIS_STOP_LIMIT_S = 10.0
 """Redis writes what it keeps to the disk before it goes; on a busy laptop disk that can take seconds."""
@@ -161,6 +161,8 @@ class SidecarProcess(ChildProcess):
             "PYTHONUNBUFFERED": "1",
         }
         super().__init__("sidecar", env=env, on_line=on_line, on_end=on_end)
+        # Workers start side by side, and a machine may have fewer cores than that.
+        self.ready_limit_s = READY_LIMIT_S * int(settings.get("MEMSIDECAR_WORKERS", 1))
         self.port = port
         self.http_port = http_port
 

@@ -49,6 +49,7 @@ def test_everything_is_started(places: Places, tmp_path: Path) -> None:
         "MEMSIDECAR_TEMPORAL_ADDRESS": f"127.0.0.1:{plan.temporal.port}",
         "MEMSIDECAR_TEMPORAL_NAMESPACE": "default",
         "MEMSIDECAR_TEMPORAL_TLS": "false",
+        "MEMSIDECAR_WORKERS": "1",
     }
 
 
@@ -130,6 +131,12 @@ def test_the_file_with_definitions(places: Places, tmp_path: Path) -> None:
     config.write_text("")
     plan = make_plan(options(config=config), places=places)
     assert plan.settings()["MEMSIDECAR_DEFINITIONS"] == str(config)
+
+
+def test_workers(places: Places) -> None:
+    """The sidecar is one process, whatever the user's shell says, unless workers are asked for."""
+    assert make_plan(options(), places=places).settings()["MEMSIDECAR_WORKERS"] == "1"
+    assert make_plan(options(workers=3), places=places).settings()["MEMSIDECAR_WORKERS"] == "3"
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -52,6 +54,11 @@ class Dev(ChildProcess):
 
     def client(self) -> redis.Redis:
         return redis.Redis(host=LOOPBACK, port=self.port, protocol=3, decode_responses=True)
+
+    def workers(self) -> dict[str, int]:
+        """Return the processes that the sidecar says it has: the name of each and its process id."""
+        with urllib.request.urlopen(f"http://{LOOPBACK}:{self.metrics_port}/workers", timeout=10) as page:
+            return {f"worker {told['worker']}": told["pid"] for told in json.load(page)["workers"]}
 
     def programs(self) -> dict[str, int]:
         """Return what it has started: the name of each program and its process id."""
@@ -140,6 +147,18 @@ async def test_the_local_engine(children: Children, tmp_path: Path) -> None:
     with dev.client() as client:
         run(client, "MEMAPPEND", "chat:42", "user", "hi")
         assert run(client, "MEMFLUSH", "chat:42", "FORCE", "WAIT", "20000")["status"] == "done"
+
+
+async def test_workers(children: Children, tmp_path: Path) -> None:
+    """With --workers the sidecar has so many processes, and Ctrl-C ends all of them."""
+    dev = children.add(Dev(tmp_path, "--engine", "local", "--workers", "2"))
+    workers = dev.workers()
+    assert workers.keys() == {"worker 1", "worker 2"}
+    with dev.client() as client:
+        assert run(client, "MEMAPPEND", "chat:42", "user", "hi")["appended"] == 1
+    dev.interrupt()
+    assert dev.wait(EXIT_LIMIT_S) == 0
+    await gone(workers)
 
 
 async def test_a_redis_of_ones_own(children: Children, tmp_path: Path, redis_url: str) -> None:

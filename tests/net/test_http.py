@@ -74,6 +74,15 @@ async def test_openmetrics() -> None:
     assert "\nmemsidecar_clients 0.0\n" in body
 
 
+async def test_facts() -> None:
+    """A page of facts is JSON, and made anew each time."""
+    numbers = iter(range(10))
+    server = HttpServer(
+        figures=figures_of(Metrics()), ready=nothing_wrong, facts={"/facts": lambda: {"n": next(numbers)}}
+    )
+    assert await get(server, "/facts") == (200, "application/json; charset=utf-8", '{"n": 0}')
+
+
 async def test_other_pages() -> None:
     """There is nothing else to see."""
     assert (await get(HttpServer(figures=figures_of(Metrics()), ready=nothing_wrong), "/"))[0] == 404
