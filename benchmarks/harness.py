@@ -23,6 +23,7 @@ from benchmarks.redis_benchmark import maybe_find_redis_benchmark
 from benchmarks.results import CaseResult, ContenderResult, Report
 from benchmarks.scenario import Case
 from benchmarks.stage import Stage
+from benchmarks.workers import workers_cases
 from sidecar.dev.problems import ProgramMissing
 
 GeneratorChoice = Literal["auto", "own", "redis-benchmark"]
@@ -32,6 +33,7 @@ SCENARIOS = {
     "append": "MEMAPPEND against the same script on Redis, and against RPUSH",
     "read": "MEMREAD within a budget of tokens, from 1,000 and from 100,000 messages",
     "forward": "SET, GET, RPUSH through the sidecar, straight to Redis, and through HAProxy where it is installed",
+    "workers": "MEMAPPEND and SET through a sidecar of one process, and through one with two workers",
     "flush-latency": "appends and reads while a large memory is flushed, against the same without a flush",
     "flush-storm": "thousands of memories that are due within a second: how long, and at what cost",
 }
@@ -157,6 +159,7 @@ def _cases(stage: Stage, scenario: str, options: Options, tool: Path | None) -> 
         "ceiling": lambda: list(ceiling_cases(stage)),
         "append": lambda: list(append_cases(stage)),
         "read": lambda: list(read_cases(stage)),
+        "workers": lambda: list(workers_cases(stage)),
         "forward": lambda: list(forward_cases(stage, own=options.generator != "redis-benchmark", tool=tool)),
     }
     return of[scenario]()

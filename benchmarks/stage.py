@@ -55,7 +55,7 @@ class Stage:
             catalogue = Catalogue(load_definitions(definitions).by_id)
             self._addressing = Addressing(catalogue, KeySpace(), TemplateEngine().render)
             self.redis_server = run(starting, RedisServer(port=free_port(), directory=directory))
-            settings = {
+            settings = self._settings = {
                 "MEMSIDECAR_REDIS_URL": self.redis_server.url,
                 "MEMSIDECAR_DEFINITIONS": str(definitions),
                 "MEMSIDECAR_ENGINE": "local",
@@ -81,6 +81,11 @@ class Stage:
         self, kind: type[BaseException] | None, problem: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._running.__exit__(kind, problem, traceback)
+
+    def start_sidecar(self, *, workers: int) -> SidecarProcess:
+        """Start one more memsidecar before the same Redis, with so many workers; it stays as long as the stage."""
+        settings = {**self._settings, "MEMSIDECAR_WORKERS": str(workers)}
+        return run(self._running, SidecarProcess(port=free_port(), http_port=free_port(), settings=settings))
 
     def memory(self, instance: str) -> Memory:
         """Return one of the benchmark's memories, as the sidecar resolves it."""
