@@ -17,7 +17,7 @@ import pytest
 import redis.asyncio
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from sidecar.app.supervising import LOOK_INTERVAL_S
+from sidecar.app.supervising import FIRST_REST_S, LOOK_INTERVAL_S, STOP_MARGIN_S
 from sidecar.dev.ports import free_port
 from sidecar.dev.servers import RedisServer, SidecarProcess
 from tests.e2e.agents import as_map, definitions_file, patient, run
@@ -213,9 +213,7 @@ async def test_a_worker_is_killed_under_load(
         await eventually(lambda: seen["memsidecar_messages_appended_total", "[]"] > 0)
         os.kill((await pids(sidecar))[0], signal.SIGKILL)
         await ledger.progress(200)
-        alive_still = await asyncio.gather(*(client.ping() for client in steady), return_exceptions=True)
-        assert sorted(map(str, alive_still))[-1] == "True"
-        assert sum(answer is True for answer in alive_still) == 1
+        assert sorted(await asyncio.gather(*map(ping, steady))) == [False, True]
 
         async def restarted() -> bool:
             told = await state(sidecar)
@@ -305,6 +303,73 @@ async def test_sigterm_answers_what_was_taken(redis_url: str, sidecar_process: S
         stored = {name: int(await client.get(f"c{name}") or 0) for name in answered}
     assert stored == answered
     assert not any(map(alive, workers))
+
+
+async def test_a_worker_that_does_not_stop_is_killed(redis_url: str, sidecar_process: StartSidecar) -> None:
+    """One that hangs when it should stop is killed in the end, and the exit code tells of it."""
+    sidecar = start(sidecar_process, redis_url=redis_url, settings={"MEMSIDECAR_SHUTDOWN_TIMEOUT_S": "0"})
+    workers = await pids(sidecar)
+    await freeze(workers[0])
+    sidecar.terminate()
+    assert await asyncio.to_thread(sidecar.wait, STOP_MARGIN_S + 20) == 1
+    assert sum('"event": "worker.ended"' in line and "SIGKILL" in line for line in sidecar.tail()) == 1
+    assert not any(map(alive, workers))
+
+
+async def test_a_stop_in_the_middle_of_the_start(redis_url: str, sidecar_process: StartSidecar) -> None:
+    """SIGTERM before all workers are up ends the whole with code 0, and leaves none."""
+    sidecar = sidecar_process(redis_url=redis_url, settings={"MEMSIDECAR_WORKERS": "2"}, wait=False)
+
+    async def spawned() -> list[int]:
+        try:
+            return [pid for pid in await pids(sidecar) if pid]
+        except OSError:
+            return []
+
+    workers = await eventually(spawned, limit_s=START_LIMIT_S)
+    sidecar.terminate()
+    assert await asyncio.to_thread(sidecar.wait, START_LIMIT_S) == 0
+    assert workers
+    assert not any(map(alive, workers))
+    assert not sidecar.has_printed("Traceback")
+
+
+async def test_a_worker_that_cannot_start_any_more(
+    redis_url: str, sidecar_process: StartSidecar, tmp_path: Path
+) -> None:
+    """Its place is tried again after rests that double, while the other one serves; once it can start, it is back."""
+    definitions = definitions_file(tmp_path, id="chat")
+    sidecar = start(sidecar_process, redis_url=redis_url, definitions=definitions)
+    async with crowd(sidecar, 2) as made:
+        write_nonsense(definitions)
+        os.kill((await pids(sidecar))[0], signal.SIGKILL)
+
+        def rests() -> list[float]:
+            died = [json.loads(line) for line in sidecar.tail() if '"event": "worker.died"' in line]
+            return [line["again_in_s"] for line in died if line["worker"] == 1]
+
+        await eventually(lambda: len(rests()) >= 4, limit_s=START_LIMIT_S, why="its place is not tried again")
+        assert rests()[:4] == [FIRST_REST_S * 2**tries for tries in range(4)]
+        assert sorted(await asyncio.gather(*map(ping, made))) == [False, True]
+        assert any("exit code 2" in line for line in sidecar.tail())
+        definitions_file(tmp_path, id="chat")
+
+        async def back() -> bool:
+            return all(worker["up"] for worker in (await state(sidecar))["workers"])
+
+        await eventually(back, limit_s=START_LIMIT_S, why="it does not come back")
+
+
+def write_nonsense(definitions: Path) -> None:
+    definitions.write_text("definitions: none")
+
+
+async def ping(client: redis.asyncio.Redis) -> bool:
+    """Whether a client's connection lives."""
+    try:
+        return bool(await client.ping())
+    except redis.exceptions.ConnectionError:
+        return False
 
 
 async def test_sighup_reaches_all(redis_url: str, sidecar_process: StartSidecar, tmp_path: Path) -> None:
