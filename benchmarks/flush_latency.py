@@ -15,8 +15,9 @@ from benchmarks.flush_stage import Engine, FlushStage
 from benchmarks.load import pack
 from benchmarks.open_loop import OpenLoad, Stream, Timed
 from benchmarks.redis_holds import redis_holds
-from benchmarks.results import CaseResult, ContenderResult, Figure
-from benchmarks.scenario import Case, Comparison
+from benchmarks.results import CaseResult, ContenderResult
+from benchmarks.rows import FLUSH_HOLD, FLUSH_MESSAGES, FLUSH_P99
+from benchmarks.scenario import Case, Comparison, Figure
 
 SCENARIO = "flush-latency"
 
@@ -48,18 +49,15 @@ READ_TOKENS = 8_000
 WAIT_MS = 600_000
 """Most time for one flush."""
 
-MAX_HOLD_MS = 5.0
-"""Redis answers nobody while a script runs; no step of a flush may take longer at a time."""
-
 DIFFERENT_APPENDS = 4_000
 """Requests before the circle begins anew."""
 
 QUIET, FLUSHING = "no flush", "flush under way"
 
-HOLD = "longest hold of Redis during a flush"
+HOLD, REMOVED = "longest hold of Redis during a flush", "messages removed"
 
-_MEANINGS = {HOLD: ("ms", MAX_HOLD_MS), "messages removed": ("", None)}
-"""Unit and limit of the figures that are no plain times."""
+TO_THE_MEMORY = "append to the memory"
+"""The stream that the scorecard shows."""
 
 Advance = Callable[[], None]
 
@@ -89,7 +87,7 @@ def measure_flush_latency(
             told.append(before | meanwhile)
         cases = [_case(engine, size, stream.name, timed) for stream in scene.load.streams]
     flush = Case(SCENARIO, f"{engine}: the flush itself", {"engine": engine, "messages": size}, [])
-    return [*cases, CaseResult(flush, [], _figures(told))]
+    return [*cases, CaseResult(flush, [], _figures(engine, told))]
 
 
 class _Scene:
@@ -111,7 +109,7 @@ class _Scene:
         self.load = OpenLoad(
             stage.sidecar.port,
             [
-                Stream("append to the memory", list(_appends([LARGE])), APPENDS_PER_S, CONNECTIONS),
+                Stream(TO_THE_MEMORY, list(_appends([LARGE])), APPENDS_PER_S, CONNECTIONS),
                 Stream("append to others", list(_appends(others)), APPENDS_PER_S, CONNECTIONS),
                 Stream("read from the memory", [_read(LARGE)], READS_PER_S, CONNECTIONS),
                 Stream("read from others", [_read(other) for other in others], READS_PER_S, CONNECTIONS),
@@ -139,7 +137,7 @@ class _Scene:
             timed = self._stage.generator.stop()
         figures = {
             "duration": int(outcome["duration-ms"]),
-            "messages removed": int(outcome["removed"]),
+            REMOVED: int(outcome["removed"]),
             HOLD: max(holds.longest_ms.values(), default=0.0),
             **{f"longest hold by {name}": ms for name, ms in sorted(holds.longest_ms.items())},
             **{f"longest {name}": value.longest_ms for name, value in timed.items()},
@@ -168,6 +166,8 @@ def _read(memory: str) -> bytes:
 
 
 def _case(engine: Engine, size: int, stream: str, timed: list[dict[str, dict[str, Timed]]]) -> CaseResult:
+    # A smaller memory is flushed in less time, which would flatter.
+    row = FLUSH_P99[engine] if stream == TO_THE_MEMORY and size >= FLUSH_MESSAGES else None
     case = Case(
         scenario=SCENARIO,
         name=f"{engine}: {stream}",
@@ -175,14 +175,22 @@ def _case(engine: Engine, size: int, stream: str, timed: list[dict[str, dict[str
         contenders=[],
         comparisons=[
             Comparison(FLUSHING, QUIET, "p50_ms", label="p50 during : without a flush"),
-            Comparison(FLUSHING, QUIET, "p99_ms", label="p99 during : without a flush"),
+            Comparison(FLUSHING, QUIET, "p99_ms", label="p99 during : without a flush", row=row),
         ],
     )
     phases = [ContenderResult(phase, [round_[phase][stream].sample for round_ in timed]) for phase in (QUIET, FLUSHING)]
     return CaseResult(case, phases)
 
 
-def _figures(told: list[dict[str, float]]) -> list[Figure]:
+def _figures(engine: Engine, told: list[dict[str, float]]) -> list[Figure]:
     """Return the figures of all rounds. A script that was too quick to be kept in one of them has none there: 0."""
     names = dict.fromkeys(name for one in told for name in one)
-    return [Figure(name, [one.get(name, 0.0) for one in told], *_MEANINGS.get(name, ("ms", None))) for name in names]
+    return [
+        Figure(
+            name,
+            [one.get(name, 0.0) for one in told],
+            unit="" if name == REMOVED else "ms",
+            row=FLUSH_HOLD[engine] if name == HOLD else None,
+        )
+        for name in names
+    ]

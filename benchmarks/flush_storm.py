@@ -18,8 +18,8 @@ from benchmarks.conversation import messages
 from benchmarks.flush_stage import BATCH, TEMPORAL, WORKER, Engine, FlushStage
 from benchmarks.load import Sample, pack
 from benchmarks.open_loop import OpenLoad, Stream, Timed
-from benchmarks.results import CaseResult, ContenderResult, Figure
-from benchmarks.scenario import MEMSIDECAR, Case, Comparison
+from benchmarks.results import CaseResult, ContenderResult
+from benchmarks.scenario import MEMSIDECAR, Case, Comparison, Figure
 from benchmarks.scrape import Scrape
 from benchmarks.stage import REDIS
 from benchmarks.temporal_runs import flush_runs

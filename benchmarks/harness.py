@@ -175,4 +175,4 @@ def _run_case(case: Case, options: Options, progress: Progress) -> CaseResult:
             case.prepare()
             result.rounds.append(meter.measure(seconds=options.seconds, warm_up_s=options.warm_up_s))
             progress.advance()
-    return CaseResult(case, results)
+    return CaseResult(case, results, list(case.figures()))

@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from benchmarks.goals import Goal, Verdict, judge
 from benchmarks.load import Sample
-from benchmarks.robust import Spread, paired_ratios, spread
-from benchmarks.scenario import Case, Comparison, Quantity
+from benchmarks.robust import Spread, paired_differences, paired_ratios, spread
+from benchmarks.rows import Row
+from benchmarks.scenario import Case, Comparison, Figure, Kind, Quantity
+from benchmarks.scorecard import scorecard
 
-FORMAT = 1
+FORMAT = 2
 """Version of the JSON; raised when a field changes its meaning or goes."""
 
 
@@ -47,7 +50,7 @@ class ContenderResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Ratio:
+class Compared:
     """A comparison and what each round gave for it."""
 
     comparison: Comparison
@@ -55,40 +58,14 @@ class Ratio:
 
     @property
     def spread(self) -> Spread:
-        """The ratio over the rounds."""
-        return spread(self.rounds)
-
-    @property
-    def within_limit(self) -> bool | None:
-        """Whether the median keeps the limit; None where there is none."""
-        limit = self.comparison.limit
-        return None if limit is None else self.spread.median <= limit
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A quantity that belongs to no contender, such as the length of a flush.
-
-    Args:
-        rounds: its value in each round.
-        unit: "" for a plain number.
-        limit: most that any round may give; None where there is no such promise.
-    """
-
-    name: str
-    rounds: list[float]
-    unit: str = ""
-    limit: float | None = None
-
-    @property
-    def spread(self) -> Spread:
         """The figure over the rounds."""
         return spread(self.rounds)
 
     @property
-    def within_limit(self) -> bool | None:
-        """Whether every round keeps the limit; None where there is none."""
-        return None if self.limit is None else self.spread.most <= self.limit
+    def verdict(self) -> Verdict:
+        """How it stands to its goal."""
+        row = self.comparison.row
+        return judge(row.goal if row else None, self.spread)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +76,23 @@ class CaseResult:
     contenders: list[ContenderResult]
     figures: list[Figure] = field(default_factory=list)
 
-    def ratios(self) -> list[Ratio]:
+    def compared(self) -> list[Compared]:
         """Return the comparisons of the case; those that a contender's generator gives no figures for are left out."""
+        return [
+            Compared(comparison, rounds)
+            for comparison in self.case.comparisons
+            if (rounds := self._rounds(comparison)) is not None
+        ]
+
+    def _rounds(self, comparison: Comparison) -> list[float] | None:
         by_name = {contender.name: contender.rounds for contender in self.contenders}
-        found: list[Ratio] = []
-        for comparison in self.case.comparisons:
-            subject, reference = (
-                _values(by_name[name], comparison.quantity) for name in (comparison.subject, comparison.reference)
-            )
-            if subject is not None and reference is not None:
-                found.append(Ratio(comparison, paired_ratios(subject, reference)))
-        return found
+        subject = _values(by_name[comparison.subject], comparison.quantity)
+        if comparison.reference is None or subject is None:
+            return subject
+        reference = _values(by_name[comparison.reference], comparison.quantity)
+        if reference is None:
+            return None
+        return (paired_ratios if comparison.kind == "ratio" else paired_differences)(subject, reference)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +118,7 @@ class Report:
             "facts": self.facts,
             "parameters": self.parameters,
             "seconds": self.seconds,
+            "scorecard": [asdict(line) for line in scorecard(self.cases)],
             "cases": [_case(result) for result in self.cases],
         }
         return json.dumps(content, indent=1) + "\n"
@@ -150,13 +134,18 @@ def _values(rounds: Sequence[Sample], quantity: Quantity) -> list[float] | None:
     return None if None in values else values
 
 
+_LISTS: dict[Kind, str] = {"ratio": "ratios", "difference": "differences", "value": "values"}
+"""Where comparisons of each kind stand, so that whoever reads ratios meets nothing else there."""
+
+
 def _case(result: CaseResult) -> dict[str, object]:
+    compared = result.compared()
     return {
         "scenario": result.case.scenario,
         "name": result.case.name,
         "parameters": dict(result.case.parameters),
         "contenders": [_contender(contender) for contender in result.contenders],
-        "ratios": [_ratio(ratio) for ratio in result.ratios()],
+        **{name: [_compared(one) for one in compared if one.comparison.kind == kind] for kind, name in _LISTS.items()},
         "figures": [_figure(figure) for figure in result.figures],
     }
 
@@ -174,13 +163,29 @@ def _contender(contender: ContenderResult) -> dict[str, object]:
     }
 
 
-def _ratio(ratio: Ratio) -> dict[str, object]:
-    return asdict(ratio.comparison) | {
-        "ratio": asdict(ratio.spread),
-        "rounds": ratio.rounds,
-        "within_limit": ratio.within_limit,
+def _compared(compared: Compared) -> dict[str, object]:
+    comparison = compared.comparison
+    return {
+        "subject": comparison.subject,
+        "reference": comparison.reference,
+        "quantity": comparison.quantity,
+        "label": comparison.label,
+        **_standing(comparison.row, compared.verdict),
+        comparison.kind: asdict(compared.spread),
+        "rounds": compared.rounds,
     }
 
 
 def _figure(figure: Figure) -> dict[str, object]:
-    return asdict(figure) | {"spread": asdict(figure.spread), "within_limit": figure.within_limit}
+    return {
+        "name": figure.name,
+        "unit": figure.unit,
+        **_standing(figure.row, figure.verdict),
+        "spread": asdict(figure.spread),
+        "rounds": figure.rounds,
+    }
+
+
+def _standing(row: Row | None, verdict: Verdict) -> dict[str, object]:
+    goal: Goal | None = row.goal if row else None
+    return {"row": row.name if row else None, "goal": asdict(goal) if goal else None, "verdict": verdict}

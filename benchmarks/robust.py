@@ -43,6 +43,15 @@ def paired_ratios(subject: Sequence[float], reference: Sequence[float]) -> list[
     return [mine / theirs for mine, theirs in zip(subject, reference, strict=True)]
 
 
+def paired_differences(subject: Sequence[float], reference: Sequence[float]) -> list[float]:
+    """Return subject minus reference, round by round; see `paired_ratios`.
+
+    Raises:
+        ValueError: the two have not the same number of rounds.
+    """
+    return [mine - theirs for mine, theirs in zip(subject, reference, strict=True)]
+
+
 def percentile(ordered: Sequence[float], share: float) -> float:
     """Return the smallest value that at least `share` (0 to 1) of the values do not exceed (nearest rank).
 

@@ -11,9 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.client import GENERATOR
-from benchmarks.results import CaseResult, ContenderResult, Ratio, Report
+from benchmarks.goals import Verdict
+from benchmarks.results import CaseResult, ContenderResult, Report
 from benchmarks.robust import Spread
+from benchmarks.rows import Row
 from benchmarks.scenario import MEMSIDECAR
+from benchmarks.scorecard import HEADINGS, Line, cells, markdown, scorecard, unmeasured
 from benchmarks.stage import REDIS
 
 BUSY_GENERATOR = 0.9
@@ -37,6 +40,12 @@ COLUMNS = {
     "load": 5,
 }
 """Headings, and their widths on a terminal, so that the tables of all cases are one below the other."""
+
+LEFT = (0, 1, len(HEADINGS) - 1)
+"""Columns of the scorecard that hold words."""
+
+STYLES: dict[Verdict, str] = {"aim reached": "green", "MISSED": "bold red"}
+"""How a line of the scorecard is set off."""
 
 LEGEND = (
     "Medians of all rounds; ratios are taken within each round. p50 and p99 are the time of a whole pipeline; µs is "
@@ -72,13 +81,27 @@ def chapters(report: Report) -> Iterator[Chapter]:
 
 def for_terminal(report: Report) -> RenderableType:
     """Return the report as rich shows it."""
-    parts: list[RenderableType] = []
+    parts: list[RenderableType] = list(_scorecard(scorecard(report.cases)))
     for chapter in chapters(report):
         parts.append(Text(chapter.title, style="bold underline"))
         for number, section in enumerate(chapter.sections):
             parts += [Text(f"  {section.title}", style="bold"), _table(section, with_head=not number)]
         parts += [*(Text(f"  {note}") for note in chapter.notes), Text("")]
     return Group(*parts, Text(LEGEND, style="dim"), Text(conditions(report), style="dim"))
+
+
+def _scorecard(lines: list[Line]) -> Iterator[RenderableType]:
+    if not lines:
+        return
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for number, heading in enumerate(HEADINGS):
+        table.add_column(heading, justify="left" if number in LEFT else "right")
+    for line in lines:
+        table.add_row(*map(Text, cells(line)), style=STYLES.get(line.verdict, ""))
+    yield from (Text("scorecard", style="bold underline"), table)
+    if missing := unmeasured(lines):
+        yield Text(f"  not measured: {'; '.join(missing)}", style="dim")
+    yield Text("")
 
 
 def _table(section: Section, *, with_head: bool) -> Table:
@@ -92,7 +115,10 @@ def _table(section: Section, *, with_head: bool) -> Table:
 
 def for_markdown(report: Report) -> str:
     """Return the report as Markdown, one table per scenario."""
-    lines = [conditions(report), "", LEGEND.replace("*", r"\*"), ""]
+    lines = [conditions(report), ""]
+    if scored := scorecard(report.cases):
+        lines += ["### scorecard", "", markdown(scored)]
+    lines += [LEGEND.replace("*", r"\*"), ""]
     for chapter in chapters(report):
         lines += [f"### {chapter.title}", "", _line(list(COLUMNS)), _line(["---", *["---:"] * (len(COLUMNS) - 1)])]
         for section in chapter.sections:
@@ -114,7 +140,8 @@ def conditions(report: Report) -> str:
 
 
 def _section(result: CaseResult) -> Section:
-    ratios = {ratio.comparison.reference: _ratio(ratio) for ratio in result.ratios() if ratio.comparison.label is None}
+    unlabelled = [one for one in result.compared() if one.comparison.label is None]
+    ratios = {one.comparison.reference: _ratio(one.spread) for one in unlabelled if one.comparison.kind == "ratio"}
     return Section(
         result.case.name, [_row(each, ratios.get(each.name, [NOTHING, NOTHING])) for each in result.contenders]
     )
@@ -140,8 +167,7 @@ def _milliseconds(values: Spread | None) -> str:
     return NOTHING if values is None else f"{values.median:.3f}"
 
 
-def _ratio(ratio: Ratio) -> list[str]:
-    values = ratio.spread
+def _ratio(values: Spread) -> list[str]:
     return [f"{values.median:.2f}", f"{values.least:.2f}-{values.most:.2f}"]
 
 
@@ -152,21 +178,28 @@ def _busy(share: float | None) -> str:
 
 
 def _notes(result: CaseResult) -> Iterator[str]:
-    for ratio in result.ratios():
-        if ratio.comparison.label is not None:
-            median, extremes = _ratio(ratio)
-            limit = _limit(ratio.comparison.limit, ratio.within_limit)
-            yield f"{ratio.comparison.label}: {median} ({extremes}){limit}"
+    for one in result.compared():
+        comparison = one.comparison
+        if comparison.label is not None:
+            median, extremes = _ratio(one.spread)
+            yield f"{comparison.label}: {median} ({extremes}){_goal(comparison.row, one.verdict)}"
     for figure in result.figures:
         values = figure.spread
         extremes = f"{_number(values.least)}-{_number(values.most)}"
         unit = f" {figure.unit}" if figure.unit else ""
-        limit = _limit(figure.limit, figure.within_limit)
-        yield f"{figure.name}: {_number(values.median)} ({extremes}){unit}{limit}"
+        yield f"{figure.name}: {_number(values.median)} ({extremes}){unit}{_goal(figure.row, figure.verdict)}"
 
 
-def _limit(limit: float | None, within: bool | None) -> str:
-    return "" if limit is None else f"; limit {limit:g}, {'kept' if within else 'NOT kept'}"
+def _goal(row: Row | None, verdict: Verdict) -> str:
+    """Return what the scorecard has, for those who look for one figure."""
+    if row is None or row.goal is None:
+        return ""
+    goal, marks = row.goal, []
+    if goal.floor is not None:
+        marks.append(f"floor {goal.floor:g}")
+    if goal.aim is not None:
+        marks.append(f"aim {goal.aim:g}")
+    return f"; {goal.direction} {', '.join(marks)}: {verdict}"
 
 
 def _number(value: float) -> str:

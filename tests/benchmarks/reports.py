@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from benchmarks.client import GENERATOR
 from benchmarks.load import Sample
-from benchmarks.results import CaseResult, ContenderResult, Figure, Report
-from benchmarks.scenario import MEMSIDECAR, Case, Comparison
+from benchmarks.results import CaseResult, ContenderResult, Report
+from benchmarks.rows import APPEND_P50, APPEND_SCRIPT, FLUSH_HOLD, READ, READ_LARGE
+from benchmarks.scenario import MEMSIDECAR, Case, Comparison, Figure
 
 
 def sample(rate: float, p50_ms: float | None, **cpu_s: float) -> Sample:
@@ -14,17 +15,23 @@ def sample(rate: float, p50_ms: float | None, **cpu_s: float) -> Sample:
 
 
 def report() -> Report:
-    """Return a report: memsidecar at half of Redis's rate in every round, a read that grows by 2 with limit 1.5, and a
-    flush that holds something for 6.25 ms in one round, with limit 5."""
+    """Return a report: memsidecar at half of Redis's rate in every round and 1 ms above its p50; a read of 1 ms that
+    grows to the double; and a flush that holds something for 6.25 ms in one round."""
     appending = Case(
         scenario="append",
         name="50 connections",
         parameters={"connections": 50},
         contenders=[],
-        comparisons=[Comparison(MEMSIDECAR, "Redis")],
+        comparisons=[
+            Comparison(MEMSIDECAR, "Redis", row=APPEND_SCRIPT),
+            Comparison(MEMSIDECAR, "Redis", "p50_ms", "p50 more than Redis", "difference", APPEND_P50),
+        ],
     )
-    growth = Comparison("large", "small", "p50_ms", label="growth", limit=1.5)
-    reading = Case("read", "1 connection", {"connections": 1}, [], [growth, Comparison("tool", "small", "p50_ms")])
+    growth = Comparison("large", "small", "p50_ms", label="growth", row=READ_LARGE)
+    small = Comparison("small", None, "p50_ms", "p50", "value", READ)
+    reading = Case(
+        "read", "1 connection", {"connections": 1}, [], [growth, small, Comparison("tool", "small", "p50_ms")]
+    )
     return Report(
         facts={
             "memsidecar": "9.9",
@@ -59,7 +66,10 @@ def report() -> Report:
             CaseResult(
                 Case("flush", "the flush itself", {"engine": "local"}, []),
                 [],
-                [Figure("longest hold", [2.0, 4.5, 6.25], "ms", 5.0), Figure("removed", [5_000.0, 5_000.0, 5_000.0])],
+                [
+                    Figure("longest hold", [2.0, 4.5, 6.25], "ms", FLUSH_HOLD["local"]),
+                    Figure("removed", [5_000.0, 5_000.0, 5_000.0]),
+                ],
             ),
         ],
         seconds=12.5,

