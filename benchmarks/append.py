@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from benchmarks.conversation import messages
 from benchmarks.load import deal, pack
+from benchmarks.rows import APPEND_P50, APPEND_P99, APPEND_RPUSH, APPEND_SCRIPT, APPEND_SCRIPT_16
 from benchmarks.scenario import MEMSIDECAR, Case, Comparison, Contender, many
 from benchmarks.scripts import ScriptCalls, load_scripts
 from benchmarks.stage import DEFINITION, OwnMeter, Stage
@@ -22,6 +23,9 @@ MEMORIES = 1_000
 
 _VARIANTS = ((1, 1), (50, 1), (50, 16))
 _SCRIPT, _RPUSH = "Redis script", "Redis RPUSH"
+
+_PLACES = {(50, 1): (APPEND_SCRIPT, APPEND_RPUSH), (50, 16): (APPEND_SCRIPT_16, None)}
+"""On the scorecard: connections and pipeline, and the rows of the ratios to the script and to RPUSH."""
 
 
 def append_cases(stage: Stage) -> Iterator[Case]:
@@ -53,9 +57,20 @@ def _case(stage: Stage, memories: int, connections: int, pipeline: int) -> Case:
             Contender(_RPUSH, lambda: meter(stage.redis_server.port, _rpush)),
             Contender(MEMSIDECAR, lambda: meter(stage.sidecar.port, _memappend)),
         ],
-        comparisons=[Comparison(MEMSIDECAR, _SCRIPT), Comparison(MEMSIDECAR, _RPUSH)],
+        comparisons=_comparisons(memories, connections, pipeline),
         prepare=stage.empty,
     )
+
+
+def _comparisons(memories: int, connections: int, pipeline: int) -> list[Comparison]:
+    script, rpush = _PLACES.get((connections, pipeline), (None, None)) if memories == MEMORIES else (None, None)
+    found = [Comparison(MEMSIDECAR, _SCRIPT, row=script), Comparison(MEMSIDECAR, _RPUSH, row=rpush)]
+    if memories == MEMORIES and connections == 1:
+        found += [
+            Comparison(MEMSIDECAR, _SCRIPT, "p50_ms", "p50, ms more than the script", "difference", APPEND_P50),
+            Comparison(MEMSIDECAR, _SCRIPT, "p99_ms", "p99 : the script's", row=APPEND_P99),
+        ]
+    return found
 
 
 def _turns(memories: int) -> Iterator[tuple[str, str, str]]:

@@ -26,6 +26,7 @@ def facts(stage: Stage) -> dict[str, object]:
         "packages": {name: found for name in _PACKAGES if (found := _maybe_version(name))},
         "token_engine": _token_engine(stage),
         "haproxy": stage.haproxy is not None,
+        "nutcracker": stage.nutcracker is not None,
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": _cores(),

@@ -1,7 +1,8 @@
 """Forwarding: SET, GET and RPUSH, which are none of the sidecar's business, straight to Redis and through it.
 
-With HAProxy, where it is installed, as the measure of what a proxy costs that does not look at the bytes; and with
-redis-benchmark, where it is installed, as a second generator.
+With HAProxy, where it is installed, as the measure of what a proxy costs that does not look at the bytes; with
+nutcracker (twemproxy), where it is installed, as that of one in C which knows Redis's protocol and shares a connection;
+and with redis-benchmark, where it is installed, as a second generator.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from benchmarks.conversation import messages
 from benchmarks.load import deal, pack
 from benchmarks.redis_benchmark import TOOL, ToolMeter
+from benchmarks.rows import FORWARD, HAPROXY, NUTCRACKER
 from benchmarks.scenario import MEMSIDECAR, Case, Comparison, Contender, Meter
 from benchmarks.stage import Stage
 
@@ -26,7 +28,7 @@ TOOL_KEY = "benchmark"
 """redis-benchmark sends one command over and over, so it has one key."""
 
 _COMMANDS = ("SET", "GET", "RPUSH")
-_REDIS, _HAPROXY = "Redis", "HAProxy"
+_REDIS = "Redis"
 
 
 def forward_cases(stage: Stage, *, own: bool, tool: Path | None) -> Iterator[Case]:
@@ -47,7 +49,9 @@ def forward_cases(stage: Stage, *, own: bool, tool: Path | None) -> Iterator[Cas
 def _case(stage: Stage, command: str, pipeline: int, generator: str, meter: Callable[[int], Meter]) -> Case:
     ports = {_REDIS: stage.redis_server.port}
     if stage.haproxy is not None:
-        ports[_HAPROXY] = stage.haproxy.port
+        ports[HAPROXY] = stage.haproxy.port
+    if stage.nutcracker is not None:
+        ports[NUTCRACKER] = stage.nutcracker.port
     ports[MEMSIDECAR] = stage.sidecar.port
 
     def prepare() -> None:
@@ -66,7 +70,12 @@ def _case(stage: Stage, command: str, pipeline: int, generator: str, meter: Call
             "generator": generator,
         },
         contenders=[Contender(name, partial(meter, port)) for name, port in ports.items()],
-        comparisons=[Comparison(MEMSIDECAR, name) for name in ports if name != MEMSIDECAR],
+        comparisons=[
+            # One figure per row: that of our own generator, which is there everywhere.
+            Comparison(MEMSIDECAR, name, row=FORWARD.get((command, pipeline, name)) if generator == "own" else None)
+            for name in ports
+            if name != MEMSIDECAR
+        ],
         prepare=prepare,
     )
 

@@ -1,5 +1,5 @@
-"""The servers of one run: a Redis that keeps nothing on the disk, a memsidecar before it, and HAProxy where it is
-installed. All of them are ours, on free ports of 127.0.0.1, and gone afterwards.
+"""The servers of one run: a Redis that keeps nothing on the disk, a memsidecar before it, and HAProxy and nutcracker
+where they are installed. All of them are ours, on free ports of 127.0.0.1, and gone afterwards.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import redis
 from benchmarks.generator import Generator
 from benchmarks.haproxy import HaproxyServer, maybe_find_haproxy
 from benchmarks.load import Load, Sample
+from benchmarks.nutcracker import NutcrackerServer, maybe_find_nutcracker
 from benchmarks.scenario import MEMSIDECAR
 from sidecar.config.definitions import load_definitions
 from sidecar.dev.ports import LOOPBACK, free_port
@@ -43,8 +44,8 @@ _Child = TypeVar("_Child", bound=ChildProcess)
 class Stage:
     """Starts everything on entry and stops it on exit.
 
-    Attributes: the servers `redis_server`, `sidecar` and `haproxy` (None without it); `redis` is a client
-    for preparations, `generator` the load generator.
+    Attributes: the servers `redis_server`, `sidecar`, `haproxy` and `nutcracker` (None without them); `redis` is a
+    client for preparations, `generator` the load generator.
     """
 
     def __enter__(self) -> Self:
@@ -66,11 +67,7 @@ class Stage:
             }
             sidecar = SidecarProcess(port=free_port(), http_port=free_port(), settings=settings)
             self.sidecar = run(starting, sidecar)
-            self.haproxy: HaproxyServer | None = None
-            if program := maybe_find_haproxy():
-                port = self.redis_server.port
-                haproxy = HaproxyServer(program=program, port=free_port(), redis_port=port, directory=directory)
-                self.haproxy = run(starting, haproxy)
+            self._start_proxies(starting, directory)
             self.generator = starting.enter_context(Generator())
             self.redis = _client(starting, self.redis_server.port)
             self._memsidecar: Any = _client(starting, self.sidecar.port)  # its execute_command has no types
@@ -86,6 +83,17 @@ class Stage:
         """Start one more memsidecar before the same Redis, with so many workers; it stays as long as the stage."""
         settings = {**self._settings, "MEMSIDECAR_WORKERS": str(workers)}
         return run(self._running, SidecarProcess(port=free_port(), http_port=free_port(), settings=settings))
+
+    def _start_proxies(self, starting: ExitStack, directory: Path) -> None:
+        port = self.redis_server.port
+        self.haproxy: HaproxyServer | None = None
+        if program := maybe_find_haproxy():
+            haproxy = HaproxyServer(program=program, port=free_port(), redis_port=port, directory=directory)
+            self.haproxy = run(starting, haproxy)
+        self.nutcracker: NutcrackerServer | None = None
+        if program := maybe_find_nutcracker():
+            nutcracker = NutcrackerServer(program=program, port=free_port(), redis_port=port, directory=directory)
+            self.nutcracker = run(starting, nutcracker)
 
     def memory(self, instance: str) -> Memory:
         """Return one of the benchmark's memories, as the sidecar resolves it."""
