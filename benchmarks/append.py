@@ -22,7 +22,7 @@ MEMORIES = 1_000
 """Distinct memories; a pipeline of 16 never meets the same one twice."""
 
 _VARIANTS = ((1, 1), (50, 1), (50, 16))
-_SCRIPT, _RPUSH = "Redis script", "Redis RPUSH"
+SCRIPT, _RPUSH = "Redis script", "Redis RPUSH"
 
 _PLACES = {(50, 1): (APPEND_SCRIPT, APPEND_RPUSH), (50, 16): (APPEND_SCRIPT_16, None)}
 """On the scorecard: connections and pipeline, and the rows of the ratios to the script and to RPUSH."""
@@ -36,52 +36,73 @@ def append_cases(stage: Stage) -> Iterator[Case]:
 
 
 def _case(stage: Stage, memories: int, connections: int, pipeline: int) -> Case:
-    def meter(port: int, request: Callable[[int, str, str, str], bytes]) -> OwnMeter:
-        packed = [request(number, *turn) for number, turn in enumerate(_turns(memories))]
-        return stage.meter(port, pipeline, deal(packed, connections=connections))
-
-    def script() -> OwnMeter:
-        load_scripts(stage.redis, "append")
-        calls = [ScriptCalls(connection) for connection in range(connections)]
-        return meter(
-            stage.redis_server.port,
-            lambda number, name, role, text: calls[number % connections].append(stage.memory(name), role, text),
-        )
-
     return Case(
         scenario="append",
         name=f"{many(connections)}, pipeline {pipeline}, {'one memory' if memories == 1 else 'distinct memories'}",
         parameters={"connections": connections, "pipeline": pipeline, "memories": memories},
         contenders=[
-            Contender(_SCRIPT, script),
-            Contender(_RPUSH, lambda: meter(stage.redis_server.port, _rpush)),
-            Contender(MEMSIDECAR, lambda: meter(stage.sidecar.port, _memappend)),
+            Contender(SCRIPT, lambda: by_script(stage, memories, connections, pipeline)),
+            Contender(_RPUSH, lambda: _meter(stage, stage.redis_server.port, _rpush, memories, connections, pipeline)),
+            Contender(MEMSIDECAR, lambda: by_sidecar(stage, memories, connections, pipeline)),
         ],
         comparisons=_comparisons(memories, connections, pipeline),
         prepare=stage.empty,
     )
 
 
+def by_sidecar(stage: Stage, memories: int, connections: int, pipeline: int) -> OwnMeter:
+    """Return a meter of MEMAPPEND, one message a command, to `memories` in turn."""
+    return _meter(stage, stage.sidecar.port, _memappend, memories, connections, pipeline)
+
+
+def by_script(stage: Stage, memories: int, connections: int, pipeline: int) -> OwnMeter:
+    """Return a meter that sends the same messages to the script on Redis."""
+    load_scripts(stage.redis, "append")
+    calls = [ScriptCalls(connection) for connection in range(connections)]
+
+    def request(number: int, name: str, role: str, text: str) -> bytes:
+        return calls[number % connections].append(stage.memory(name), role, text)
+
+    return _meter(stage, stage.redis_server.port, request, memories, connections, pipeline)
+
+
+def _meter(
+    stage: Stage,
+    port: int,
+    request: Callable[[int, str, str, str], bytes],
+    memories: int,
+    connections: int,
+    pipeline: int,
+) -> OwnMeter:
+    packed = [request(number, *turn) for number, turn in enumerate(_turns(memories))]
+    return stage.meter(port, pipeline, deal(packed, connections=connections))
+
+
 def _comparisons(memories: int, connections: int, pipeline: int) -> list[Comparison]:
     script, rpush = _PLACES.get((connections, pipeline), (None, None)) if memories == MEMORIES else (None, None)
-    found = [Comparison(MEMSIDECAR, _SCRIPT, row=script), Comparison(MEMSIDECAR, _RPUSH, row=rpush)]
+    found = [Comparison(MEMSIDECAR, SCRIPT, row=script), Comparison(MEMSIDECAR, _RPUSH, row=rpush)]
     if memories == MEMORIES and connections == 1:
         found += [
-            Comparison(MEMSIDECAR, _SCRIPT, "p50_ms", "p50, ms more than the script", "difference", APPEND_P50),
-            Comparison(MEMSIDECAR, _SCRIPT, "p99_ms", "p99 : the script's", row=APPEND_P99),
+            Comparison(MEMSIDECAR, SCRIPT, "p50_ms", "p50, ms more than the script", "difference", APPEND_P50),
+            Comparison(MEMSIDECAR, SCRIPT, "p99_ms", "p99 : the script's", row=APPEND_P99),
         ]
     return found
+
+
+def instance(number: int) -> str:
+    """Return the name of a memory."""
+    return f"{number:06}"
 
 
 def _turns(memories: int) -> Iterator[tuple[str, str, str]]:
     """Return instance, role and text of each message."""
     for number, text in enumerate(messages(REQUESTS)):
-        yield f"{number % memories:06}", "assistant" if number // memories % 2 else "user", text
+        yield instance(number % memories), "assistant" if number // memories % 2 else "user", text
 
 
-def _memappend(_: int, instance: str, role: str, text: str) -> bytes:
-    return pack("MEMAPPEND", f"{DEFINITION}:{instance}", role, text)
+def _memappend(_: int, name: str, role: str, text: str) -> bytes:
+    return pack("MEMAPPEND", f"{DEFINITION}:{name}", role, text)
 
 
-def _rpush(_: int, instance: str, __: str, text: str) -> bytes:
-    return pack("RPUSH", f"{DEFINITION}:{instance}", text)
+def _rpush(_: int, name: str, __: str, text: str) -> bytes:
+    return pack("RPUSH", f"{DEFINITION}:{name}", text)

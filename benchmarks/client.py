@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import count, cycle
 from time import perf_counter, process_time
 from typing import cast
@@ -59,6 +60,7 @@ async def measure(load: Load, *, seconds: float, warm_up_s: float) -> Sample:
         for client in clients:
             client.begin()
         await run.lasts(warm_up_s)
+        outside = len(run.latencies)
         run.latencies.clear()
         before, begun = _processor_times(load), perf_counter()
         await run.lasts(seconds)
@@ -68,10 +70,13 @@ async def measure(load: Load, *, seconds: float, warm_up_s: float) -> Sample:
         run.latencies = []
         run.sending = False
         await run.becomes(lambda: not any(client.waits for client in clients))
+        outside += len(run.latencies)
     finally:
         for client in clients:
             client.close()
-    return _sample(latencies, load.pipeline, ended - begun, {name: after[name] - before[name] for name in before})
+    cpu_s = {name: after[name] - before[name] for name in before}
+    sample = _sample(latencies, load.pipeline, ended - begun, cpu_s)
+    return replace(sample, answered=1 + sample.requests + outside * load.pipeline)  # 1: the request that told the shape
 
 
 def _batches(requests: Sequence[bytes], pipeline: int) -> Callable[[], bytes]:

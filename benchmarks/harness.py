@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 
 from benchmarks.append import append_cases
 from benchmarks.ceiling import ceiling_cases
+from benchmarks.contention import contention_cases
 from benchmarks.facts import facts
 from benchmarks.flush_latency import measure_flush_latency
 from benchmarks.flush_stage import Engine, engines
@@ -31,6 +32,7 @@ GeneratorChoice = Literal["auto", "own", "redis-benchmark"]
 SCENARIOS = {
     "ceiling": "the load generator's own limit: PING to Redis",
     "append": "MEMAPPEND against the same script on Redis, and against RPUSH",
+    "contention": "MEMAPPEND of 8 and of 100 writers to one memory, whose log is counted afterwards",
     "read": "MEMREAD within a budget of tokens, from 1,000 and from 100,000 messages",
     "forward": "SET, GET, RPUSH through the sidecar, straight to Redis, and through HAProxy where it is installed",
     "workers": "MEMAPPEND and SET through a sidecar of one process, and through one with two workers",
@@ -158,6 +160,7 @@ def _cases(stage: Stage, scenario: str, options: Options, tool: Path | None) -> 
     of: dict[str, Callable[[], list[Case]]] = {
         "ceiling": lambda: list(ceiling_cases(stage)),
         "append": lambda: list(append_cases(stage)),
+        "contention": lambda: list(contention_cases(stage)),
         "read": lambda: list(read_cases(stage)),
         "workers": lambda: list(workers_cases(stage)),
         "forward": lambda: list(forward_cases(stage, own=options.generator != "redis-benchmark", tool=tool)),

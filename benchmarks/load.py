@@ -42,6 +42,8 @@ class Sample:
         seconds: length of the window.
         p50_ms, p99_ms: time from sending a pipeline to the last of its replies; None where the generator does not say.
         cpu_s: CPU time spent in the window, by process (`generator` and those watched); empty where nobody can tell.
+        answered: how many were answered in all, those before the window and after it too; None where the generator does
+            not say.
     """
 
     requests: int
@@ -49,6 +51,7 @@ class Sample:
     p50_ms: float | None
     p99_ms: float | None
     cpu_s: dict[str, float] = field(default_factory=dict)
+    answered: int | None = None
 
     @property
     def rate(self) -> float:

@@ -45,14 +45,8 @@ class NutcrackerServer(ChildProcess):
             f"  servers:\n    - {LOOPBACK}:{self._redis_port}:1\n",
             encoding="utf-8",
         )
-        files = [
-            "-c",
-            configuration,
-            "-o",
-            self._directory / "nutcracker.log",
-            "-p",
-            self._directory / "nutcracker.pid",
-        ]
+        files: list[str | Path] = ["-c", configuration]
+        files += ["-o", self._directory / "nutcracker.log", "-p", self._directory / "nutcracker.pid"]
         # Its statistics would be served to everybody, on a fixed port.
         return [self._program, *files, "-a", LOOPBACK, "-s", str(self._stats_port), "-v", "2"]
 

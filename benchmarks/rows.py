@@ -50,9 +50,9 @@ APPEND_P99 = Row(f"{_APPEND}, 1 connection: p99", "the script on Redis", RATIO, 
 
 FEW_WRITERS, MANY_WRITERS = 8, 100
 FEW_RATE = Row(f"MEMAPPEND, {FEW_WRITERS} writers on one memory", "", "requests/s")
-FEW_LOST = Row(f"MEMAPPEND, {FEW_WRITERS} writers on one memory: lost messages", "", "", _NONE)
+FEW_LOST = Row(f"MEMAPPEND, {FEW_WRITERS} writers on one memory: lost or doubled", "", "", _NONE)
 MANY_P99 = Row(f"MEMAPPEND, {MANY_WRITERS} writers on one memory: p99", "", "ms", _at_most(50, 15))
-MANY_LOST = Row(f"MEMAPPEND, {MANY_WRITERS} writers on one memory: lost messages", "", "", _NONE)
+MANY_LOST = Row(f"MEMAPPEND, {MANY_WRITERS} writers on one memory: lost or doubled", "", "", _NONE)
 
 _COUNTING = "token counts of 40 to 2,000 bytes"
 COUNTING = Row(f"{_COUNTING}, by gigatoken", "tiktoken encode_ordinary", RATIO, _at_least(10))

@@ -87,8 +87,8 @@ def cells(line: Line) -> list[str]:
         line.against or NOTHING,
         f"{_number(line.median)}{unit}",
         f"{_number(line.least)}-{_number(line.most)}",
-        _mark(line.floor, line.direction),
-        _mark(line.aim, line.direction),
+        mark(line.floor, line.direction),
+        mark(line.aim, line.direction),
         NOTHING if line.verdict == "no goal" else line.verdict,
     ]
 
@@ -101,6 +101,11 @@ def markdown(lines: list[Line]) -> str:
     if missing := unmeasured(lines):
         text += ["", f"Not measured in this run: {'; '.join(missing)}."]
     return "\n".join([*text, "", METHOD]) + "\n"
+
+
+def mark(value: float | None, direction: Direction | None) -> str:
+    """Return a floor or an aim as it is shown; None is no mark."""
+    return NOTHING if value is None else f"{'≥' if direction == 'at least' else '≤'} {value:g}"
 
 
 def from_json(content: dict[str, Any]) -> list[Line]:
@@ -143,10 +148,6 @@ def _line(row: Row, result: CaseResult, values: Spread, verdict: Verdict) -> Lin
 
 def _title(name: str, against: str) -> str:
     return f"{name} ({against})" if against else name
-
-
-def _mark(value: float | None, direction: Direction | None) -> str:
-    return NOTHING if value is None else f"{'≥' if direction == 'at least' else '≤'} {value:g}"
 
 
 def _number(value: float) -> str:

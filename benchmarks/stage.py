@@ -99,6 +99,11 @@ class Stage:
         """Return one of the benchmark's memories, as the sidecar resolves it."""
         return self._addressing.resolve(f"{DEFINITION}:{instance}".encode())
 
+    def log_length(self, instance: str) -> int:
+        """Return how many messages Redis has of a memory: entries of its log, not a total that is kept beside it."""
+        found: Any = self.redis.xlen(self.memory(instance).keys.log)
+        return int(found)
+
     def empty(self) -> None:
         """Delete all data; scripts stay loaded."""
         self.redis.flushall()

@@ -16,7 +16,7 @@ from benchmarks.results import CaseResult, ContenderResult, Report
 from benchmarks.robust import Spread
 from benchmarks.rows import Row
 from benchmarks.scenario import MEMSIDECAR
-from benchmarks.scorecard import HEADINGS, Line, cells, markdown, scorecard, unmeasured
+from benchmarks.scorecard import HEADINGS, Line, cells, mark, markdown, scorecard, unmeasured
 from benchmarks.stage import REDIS
 
 BUSY_GENERATOR = 0.9
@@ -195,12 +195,9 @@ def _goal(row: Row | None, verdict: Verdict) -> str:
     """Return what the scorecard has, for those who look for one figure."""
     if row is None or row.goal is None:
         return ""
-    goal, marks = row.goal, []
-    if goal.floor is not None:
-        marks.append(f"floor {goal.floor:g}")
-    if goal.aim is not None:
-        marks.append(f"aim {goal.aim:g}")
-    return f"; {goal.direction} {', '.join(marks)}: {verdict}"
+    named = (("floor", row.goal.floor), ("aim", row.goal.aim))
+    marks = [f"{name} {mark(value, row.goal.direction)}" for name, value in named if value is not None]
+    return f"; {', '.join(marks)}: {verdict}"
 
 
 def _number(value: float) -> str:

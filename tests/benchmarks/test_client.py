@@ -22,6 +22,7 @@ async def test_it_counts_what_was_answered(redis_server: RedisServer, redis_clie
     executed = await redis_client.llen("list")
     assert sample.requests % 4 == 0
     assert 0 < sample.requests < executed
+    assert sample.answered == executed
     assert (executed - 1) % 4 == 0  # whole pipelines, and the one request that showed the shape of a reply
     assert sample.p50_ms is not None
     assert sample.p99_ms is not None

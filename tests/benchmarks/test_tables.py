@@ -30,14 +30,14 @@ def test_markdown_tells_where_it_was_measured() -> None:
 def test_a_goal_that_is_missed_stands_below_its_table() -> None:
     """Labelled comparisons are sentences, with their goal."""
     text = for_markdown(report())
-    assert "- 1 connection: growth: 2.00 (2.00-2.00); at most floor 1.3: MISSED" in text
-    assert "- 50 connections: p50 more than Redis: 1.00 (1.00-1.00); at most floor 0.2, aim 0.12: MISSED" in text
+    assert "- 1 connection: growth: 2.00 (2.00-2.00); floor ≤ 1.3: MISSED" in text
+    assert "- 50 connections: p50 more than Redis: 1.00 (1.00-1.00); floor ≤ 0.2, aim ≤ 0.12: MISSED" in text
 
 
 def test_figures_of_no_contender_are_sentences() -> None:
     """Median, spread, unit; and a goal of every round is judged by the worst one, not by the median."""
     text = for_markdown(report())
-    assert "- the flush itself: longest hold: 4.50 (2-6.25) ms; at most floor 5: MISSED" in text
+    assert "- the flush itself: longest hold: 4.50 (2-6.25) ms; floor ≤ 5: MISSED" in text
     assert "- the flush itself: removed: 5,000 (5,000-5,000)\n" in text
 
 
