@@ -49,7 +49,11 @@ class Bar:
 )
 @click.option("--rounds", type=click.IntRange(min=1), help=f"Rounds of each case [{ROUNDS}].")
 @click.option("--seconds", type=click.FloatRange(min=0.01), help=f"Length of each measurement [{SECONDS:g}].")
-@click.option("--quick", is_flag=True, help=f"{QUICK_ROUNDS} rounds of {QUICK_SECONDS:g} s: a first impression.")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help=f"{QUICK_ROUNDS} rounds of {QUICK_SECONDS:g} s, and no memory of a million messages: a first impression.",
+)
 @click.option(
     "--messages",
     type=click.IntRange(min=1_000),
@@ -94,6 +98,7 @@ def main(
         generator=cast("GeneratorChoice", generator),
         messages=messages or (QUICK_MESSAGES if quick else MESSAGES),
         memories=memories or (QUICK_MEMORIES if quick else MEMORIES),
+        huge=not quick,
     )
     # So that the servers are stopped, and not only when Ctrl-C is pressed.
     signal.signal(signal.SIGTERM, _end)

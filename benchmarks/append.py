@@ -61,7 +61,7 @@ def by_script(stage: Stage, memories: int, connections: int, pipeline: int) -> O
     calls = [ScriptCalls(connection) for connection in range(connections)]
 
     def request(number: int, name: str, role: str, text: str) -> bytes:
-        return calls[number % connections].append(stage.memory(name), role, text)
+        return calls[number % connections].append(stage.memory(name), (role, text))
 
     return _meter(stage, stage.redis_server.port, request, memories, connections, pipeline)
 

@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 
 from benchmarks.append import append_cases
 from benchmarks.ceiling import ceiling_cases
+from benchmarks.chat import chat_cases
 from benchmarks.contention import contention_cases
 from benchmarks.facts import facts
 from benchmarks.flush_latency import measure_flush_latency
@@ -33,7 +34,8 @@ SCENARIOS = {
     "ceiling": "the load generator's own limit: PING to Redis",
     "append": "MEMAPPEND against the same script on Redis, and against RPUSH",
     "contention": "MEMAPPEND of 8 and of 100 writers to one memory, whose log is counted afterwards",
-    "read": "MEMREAD within a budget of tokens, from 1,000 and from 100,000 messages",
+    "read": "MEMREAD within a budget of tokens, from 1,000, 100,000 and 1,000,000 messages",
+    "chat": "MEMREAD of 200 messages as JSON for a model's API, against LRANGE of the same bytes",
     "forward": "SET, GET, RPUSH through the sidecar, straight to Redis, and through HAProxy where it is installed",
     "workers": "MEMAPPEND and SET through a sidecar of one process, and through one with two workers",
     "flush-latency": "appends and reads while a large memory is flushed, against the same without a flush",
@@ -60,6 +62,7 @@ class Options:
             redis-benchmark too.
         messages: of the memory that `flush-latency` flushes.
         memories: that are due at once in `flush-storm`.
+        huge: whether `read` has its memory of a million messages too.
     """
 
     scenarios: Sequence[str]
@@ -68,6 +71,7 @@ class Options:
     generator: GeneratorChoice = "auto"
     messages: int = 100_000
     memories: int = 2_000
+    huge: bool = True
 
     @property
     def warm_up_s(self) -> float:
@@ -138,6 +142,7 @@ def run(options: Options, progress: Progress) -> Report:
         "generator": options.generator,
         "messages": options.messages,
         "memories": options.memories,
+        "huge": options.huge,
         "redis_benchmark": tool is not None,
     }
     return Report(known, parameters, results, round(monotonic() - begun, 1))
@@ -161,8 +166,9 @@ def _cases(stage: Stage, scenario: str, options: Options, tool: Path | None) -> 
         "ceiling": lambda: list(ceiling_cases(stage)),
         "append": lambda: list(append_cases(stage)),
         "contention": lambda: list(contention_cases(stage)),
-        "read": lambda: list(read_cases(stage)),
         "workers": lambda: list(workers_cases(stage)),
+        "read": lambda: list(read_cases(stage, huge=options.huge)),
+        "chat": lambda: list(chat_cases(stage)),
         "forward": lambda: list(forward_cases(stage, own=options.generator != "redis-benchmark", tool=tool)),
     }
     return of[scenario]()

@@ -44,12 +44,13 @@ class ScriptCalls:
         )
         self._store = MemoryStore(pipe=self._pipe, changes=changes, kept_reads=KeptReads(0))
 
-    def append(self, memory: Memory, role: str, text: str) -> bytes:
-        """Return the request that stores one message, with its exact count of tokens and a `NUMBER`."""
+    def append(self, memory: Memory, *turns: tuple[str, str]) -> bytes:
+        """Return the request that stores messages (role and text), with their exact counts of tokens and a `NUMBER`."""
         definition = memory.definition
-        message = Message(role, text)
-        tokens = count_message(message, definition, load_counter(definition.encoding).count)
-        self._store.append(memory, [message], [tokens], definition.encoding, lambda _: None)
+        messages = [Message(role, text) for role, text in turns]
+        count = load_counter(definition.encoding).count
+        tokens = [count_message(message, definition, count) for message in messages]
+        self._store.append(memory, messages, tokens, definition.encoding, lambda _: None)
         return self._pipe.request(number_at=1)
 
     def read(self, memory: Memory, tokens: int) -> bytes:

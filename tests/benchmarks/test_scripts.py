@@ -27,7 +27,7 @@ def words(request: bytes) -> list[bytes]:
 
 def test_an_append_calls_the_script_with_a_number_to_fill_in() -> None:
     """It is EVALSHA of append.lua with the memory's keys; the number of the batch is left to the generator."""
-    found = words(ScriptCalls(7).append(MEMORY, "user", "hello"))
+    found = words(ScriptCalls(7).append(MEMORY, ("user", "hello")))
     keys = MEMORY.keys
     assert found[:2] == [b"EVALSHA", scripts.load("append").sha.encode()]
     assert found[3 : 3 + int(found[2])] == [
@@ -43,7 +43,7 @@ def test_redis_stores_and_returns_what_they_say(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url, protocol=2) as client:
         load_scripts(client, "append", "read")
         send: Any = client.execute_command
-        send(*words(calls.append(MEMORY, "user", "hello").replace(NUMBER, b"1000000000")))
+        send(*words(calls.append(MEMORY, ("user", "hello")).replace(NUMBER, b"1000000000")))
         _, _, messages, tokens, more, left_out, entries, *_ = send(*words(calls.read(MEMORY, 8_000)))
     assert [int(number) for number in (messages, tokens, more, left_out)] == [1, 5, 0, 0]  # 3 + role + text
     assert [message.content for message in unpacked(entries)] == ["hello"]
