@@ -15,6 +15,7 @@ from benchmarks.append import append_cases
 from benchmarks.ceiling import ceiling_cases
 from benchmarks.chat import chat_cases
 from benchmarks.contention import contention_cases
+from benchmarks.counting import counting_cases
 from benchmarks.facts import facts
 from benchmarks.flush_latency import measure_flush_latency
 from benchmarks.flush_stage import Engine, engines
@@ -34,6 +35,7 @@ SCENARIOS = {
     "ceiling": "the load generator's own limit: PING to Redis",
     "append": "MEMAPPEND against the same script on Redis, and against RPUSH",
     "contention": "MEMAPPEND of 8 and of 100 writers to one memory, whose log is counted afterwards",
+    "counting": "memsidecar's token counts against tiktoken's, in one process",
     "read": "MEMREAD within a budget of tokens, from 1,000, 100,000 and 1,000,000 messages",
     "chat": "MEMREAD of 200 messages as JSON for a model's API, against LRANGE of the same bytes",
     "forward": "SET, GET, RPUSH through the sidecar, straight to Redis, and through HAProxy where it is installed",
@@ -167,6 +169,7 @@ def _cases(stage: Stage, scenario: str, options: Options, tool: Path | None) -> 
         "append": lambda: list(append_cases(stage)),
         "contention": lambda: list(contention_cases(stage)),
         "workers": lambda: list(workers_cases(stage)),
+        "counting": lambda: list(counting_cases()),
         "read": lambda: list(read_cases(stage, huge=options.huge)),
         "chat": lambda: list(chat_cases(stage)),
         "forward": lambda: list(forward_cases(stage, own=options.generator != "redis-benchmark", tool=tool)),

@@ -49,7 +49,8 @@ def short(tmp_path: Path, scenarios: Sequence[str]) -> dict[str, Any]:
         for contender in case["contenders"]:
             (one,) = contender["rounds"]
             assert one["requests"] > 0
-            assert one["p50_ms"] <= one["p99_ms"]
+            if case["scenario"] != "counting":  # which has no times of single texts
+                assert one["p50_ms"] <= one["p99_ms"]
             assert contender["rate"]["median"] == one["rate"]
         names = {contender["name"] for contender in case["contenders"]}
         assert {ratio[side] for ratio in case["ratios"] for side in ("subject", "reference")} <= names
