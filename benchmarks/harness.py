@@ -23,6 +23,9 @@ from benchmarks.flush_storm import measure_flush_storm
 from benchmarks.forward import forward_cases
 from benchmarks.read import read_cases
 from benchmarks.redis_benchmark import maybe_find_redis_benchmark
+from benchmarks.resident import PHASES as RESIDENT_PHASES
+from benchmarks.resident import SCENARIO as RESIDENT
+from benchmarks.resident import measure_resident
 from benchmarks.results import CaseResult, ContenderResult, Report
 from benchmarks.scenario import Case
 from benchmarks.stage import Stage
@@ -40,6 +43,7 @@ SCENARIOS = {
     "chat": "MEMREAD of 200 messages as JSON for a model's API, against LRANGE of the same bytes",
     "forward": "SET, GET, RPUSH through the sidecar, straight to Redis, and through HAProxy where it is installed",
     "workers": "MEMAPPEND and SET through a sidecar of one process, and through one with two workers",
+    "resident": "memory at rest and per idle connection, and the time until ready, against tiktoken alone",
     "flush-latency": "appends and reads while a large memory is flushed, against the same without a flush",
     "flush-storm": "thousands of memories that are due within a second: how long, and at what cost",
 }
@@ -131,8 +135,12 @@ def run(options: Options, progress: Progress) -> Report:
         cases = [case for name in wanted for case in _cases(stage, name, options, tool)]
         flushing = [(name, engine) for name in FLUSH_SCENARIOS if name in options.scenarios for engine in engines()]
         measurements = sum(len(case.contenders) for case in cases) + len(flushing) * FLUSH_PHASES
+        measurements += RESIDENT_PHASES if RESIDENT in options.scenarios else 0
         progress.begin(measurements * options.rounds)
         results = [_run_case(case, options, progress) for case in cases]
+    if RESIDENT in options.scenarios:
+        progress.case(RESIDENT)
+        results += measure_resident(rounds=options.rounds, advance=progress.advance)
     for name, engine in flushing:
         progress.case(f"{name}: {engine}")
         results += FLUSH_SCENARIOS[name](engine, options, progress.advance)

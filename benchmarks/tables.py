@@ -28,11 +28,11 @@ FEW = 100
 """Numbers below it are shown with two decimals."""
 
 COLUMNS = {
-    "": 30,
+    "": 28,
     "requests/s": 10,
     "min-max": 15,
     "memsidecar : it": 10,
-    "ratio's min-max": 9,
+    "ratio's min-max": 11,
     "p50 ms": 7,
     "p99 ms": 7,
     "µs memsidecar": 10,
