@@ -104,6 +104,10 @@ FLUSH_PHASES = 2
 """Measurements of each of them in a round: without flushes, and with."""
 
 
+SERVE_THEMSELVES = {RESIDENT, *FLUSH_SCENARIOS}
+"""Those that start all their servers themselves, and give results instead of cases."""
+
+
 class Progress(Protocol):
     """Who is told how far a run has come."""
 
@@ -131,7 +135,7 @@ def run(options: Options, progress: Progress) -> Report:
     tool = _tool(options.generator)
     with Stage() as stage:
         known = facts(stage)
-        wanted = [name for name in SCENARIOS if name in options.scenarios and name not in FLUSH_SCENARIOS]
+        wanted = [name for name in SCENARIOS if name in options.scenarios and name not in SERVE_THEMSELVES]
         cases = [case for name in wanted for case in _cases(stage, name, options, tool)]
         flushing = [(name, engine) for name in FLUSH_SCENARIOS if name in options.scenarios for engine in engines()]
         measurements = sum(len(case.contenders) for case in cases) + len(flushing) * FLUSH_PHASES
@@ -144,7 +148,11 @@ def run(options: Options, progress: Progress) -> Report:
     for name, engine in flushing:
         progress.case(f"{name}: {engine}")
         results += FLUSH_SCENARIOS[name](engine, options, progress.advance)
-    parameters: dict[str, object] = {
+    return Report(known, _parameters(options, tool), results, round(monotonic() - begun, 1))
+
+
+def _parameters(options: Options, tool: Path | None) -> dict[str, object]:
+    return {
         "scenarios": list(options.scenarios),
         "rounds": options.rounds,
         "seconds": options.seconds,
@@ -155,7 +163,6 @@ def run(options: Options, progress: Progress) -> Report:
         "huge": options.huge,
         "redis_benchmark": tool is not None,
     }
-    return Report(known, parameters, results, round(monotonic() - begun, 1))
 
 
 def _tool(choice: GeneratorChoice) -> Path | None:

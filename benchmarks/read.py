@@ -27,7 +27,7 @@ def read_cases(stage: Stage, *, huge: bool) -> Iterator[Case]:
     """Return the cases: all sizes side by side, once for latency and once for throughput.
 
     Args:
-        huge: whether there is to be a memory of `HUGE` messages, which takes half a minute and half a gigabyte.
+        huge: whether there is to be a memory of `HUGE` messages, which takes some ten seconds and 300 MB of Redis.
     """
     sizes = (SMALL, LARGE, HUGE) if huge else (SMALL, LARGE)
     for connections in _CONNECTIONS:
