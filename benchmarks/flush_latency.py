@@ -166,7 +166,6 @@ def _read(memory: str) -> bytes:
 
 
 def _case(engine: Engine, size: int, stream: str, timed: list[dict[str, dict[str, Timed]]]) -> CaseResult:
-    # A smaller memory is flushed in less time, which would flatter.
     row = FLUSH_P99[engine] if stream == TO_THE_MEMORY and size >= FLUSH_MESSAGES else None
     case = Case(
         scenario=SCENARIO,

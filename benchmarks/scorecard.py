@@ -28,9 +28,10 @@ FEW, VERY_FEW = 100, 1
 """Numbers below these are shown with two and with three decimals, unless they are whole."""
 
 METHOD = (
-    "All contenders of a row are measured in one run, in turn, round after round: a ratio is taken within each round, "
-    "so what slows the machine slows both. Shown are the median of the rounds, the least and the most, and how the "
-    "median stands to what the row has to reach (floor) and is meant to reach (aim)."
+    "All contenders of a row are measured in one run, in turn, round after round, and a ratio is taken within each "
+    "round, so what slows the machine slows both; shown are the median, the least and the most of the rounds, and how "
+    "the median stands to what must hold (floor) and to what is hoped for (aim). Messages have 250 bytes and go to "
+    "distinct memories where nothing else is said; flushed are 100,000 of them."
 )
 
 

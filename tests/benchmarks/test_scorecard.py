@@ -41,7 +41,7 @@ def test_cells_tell_figure_goal_and_verdict() -> None:
 def test_what_was_not_measured_is_named() -> None:
     """The same words as in the table, with what it would have been compared with."""
     missing = unmeasured(scorecard(report().cases))
-    assert "SET forwarded, 50 connections, pipeline 16 (nutcracker)" in missing
+    assert "SET, 50 connections, pipeline 16 (nutcracker)" in missing
     assert READ.name not in missing
 
 

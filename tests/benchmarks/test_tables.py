@@ -44,7 +44,7 @@ def test_figures_of_no_contender_are_sentences() -> None:
 def test_the_scorecard_is_at_the_head() -> None:
     """It comes before every table, in the terminal and in Markdown, and tells that there is more."""
     text = for_markdown(report())
-    row = "| MEMREAD TOKENS 8000: p50 from 100,000 messages | from 1,000 messages | 2 | 2-2 | ≤ 1.3 | - | MISSED |"
+    row = "| MEMREAD TOKENS 8000 from 100,000: p50 | from 1,000 | 2 | 2-2 | ≤ 1.3 | - | MISSED |"
     assert text.index("### scorecard") < text.index(row) < text.index("Not measured") < text.index("### append")
     shown = StringIO()
     Console(file=shown, width=200).print(for_terminal(report()))
