@@ -16,7 +16,7 @@ from benchmarks.load import pack
 from benchmarks.open_loop import OpenLoad, Stream, Timed
 from benchmarks.redis_holds import redis_holds
 from benchmarks.results import CaseResult, ContenderResult
-from benchmarks.rows import FLUSH_HOLD, FLUSH_MESSAGES, FLUSH_P99
+from benchmarks.rows import FLUSH_HOLD, FLUSH_MESSAGES, FLUSH_P99, Row
 from benchmarks.scenario import Case, Comparison, Figure
 
 SCENARIO = "flush-latency"
@@ -165,8 +165,12 @@ def _read(memory: str) -> bytes:
     return pack("MEMREAD", memory, "TOKENS", READ_TOKENS, "PEEK")
 
 
+def maybe_place(engine: Engine, size: int, stream: str) -> Row | None:
+    """Return the scorecard's row of a stream's p99, while a memory of `size` messages is flushed; None without one."""
+    return FLUSH_P99[engine] if stream == TO_THE_MEMORY and size >= FLUSH_MESSAGES else None
+
+
 def _case(engine: Engine, size: int, stream: str, timed: list[dict[str, dict[str, Timed]]]) -> CaseResult:
-    row = FLUSH_P99[engine] if stream == TO_THE_MEMORY and size >= FLUSH_MESSAGES else None
     case = Case(
         scenario=SCENARIO,
         name=f"{engine}: {stream}",
@@ -174,7 +178,9 @@ def _case(engine: Engine, size: int, stream: str, timed: list[dict[str, dict[str
         contenders=[],
         comparisons=[
             Comparison(FLUSHING, QUIET, "p50_ms", label="p50 during : without a flush"),
-            Comparison(FLUSHING, QUIET, "p99_ms", label="p99 during : without a flush", row=row),
+            Comparison(
+                FLUSHING, QUIET, "p99_ms", label="p99 during : without a flush", row=maybe_place(engine, size, stream)
+            ),
         ],
     )
     phases = [ContenderResult(phase, [round_[phase][stream].sample for round_ in timed]) for phase in (QUIET, FLUSHING)]

@@ -72,8 +72,8 @@ FORWARD = {
 }
 """By command, pipeline and what stands beside memsidecar: HAProxy is the floor, nutcracker the aim."""
 
-IDLE_SILENT = Row("idle connection of 1,000: resident", "", "KB", _at_most(40, 20))
-IDLE_USED = Row("the same after a MEM command: resident", "", "KB", _at_most(40, 20))
+IDLE_SILENT = Row("idle connection that sent nothing: resident", "", "KB", _at_most(40, 20))
+IDLE_USED = Row("idle connection after MEMAPPEND: resident", "", "KB", _at_most(40, 20))
 
 _ALONE = "tiktoken alone"
 REST_RESIDENT = Row("sidecar at rest: resident", "", "MB", _at_most(100, 80))

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +15,8 @@ from benchmarks.rows import APPEND_P50, APPEND_SCRIPT, FLUSH_HOLD, READ, READ_LA
 from benchmarks.scenario import Figure
 from benchmarks.scorecard import cells, from_json, markdown, scorecard, unmeasured
 from tests.benchmarks.reports import report
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_lines_are_in_the_order_of_the_rows() -> None:
@@ -57,3 +63,19 @@ def test_an_earlier_format_is_refused() -> None:
     """With what to do about it."""
     with pytest.raises(ValueError, match="format 1 has no scorecard; run the benchmarks again"):
         from_json({"format": 1, "cases": []})
+
+
+def test_an_earlier_run_is_shown_by_the_command_line(tmp_path: Path) -> None:
+    """`python -m benchmarks.scorecard FILE` prints the Markdown, and tells which file it could not read."""
+
+    def show(path: Path) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, "-m", "benchmarks.scorecard", str(path)]
+        environment = os.environ | {"PYTHONIOENCODING": "utf-8"}
+        return subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+    found = report()
+    found.write(tmp_path / "run.json")
+    assert show(tmp_path / "run.json").stdout == markdown(scorecard(found.cases))
+    missing = show(tmp_path / "none.json")
+    assert missing.returncode == 1
+    assert missing.stderr.startswith(f"{tmp_path / 'none.json'}: ")
