@@ -32,10 +32,10 @@ unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup dev test lint format bench compiled lock clean
+.PHONY: help setup dev test lint format bench bench-compare compiled lock clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(INSTALLED) ## make .venv with what the lock says (every target below does it when needed)
 
@@ -63,6 +63,9 @@ bench: $(INSTALLED) $(COMPILED) ## run the benchmarks (ARGS="...")
 	$(WITH_BIN) $(WITH_COMPILED) $(BIN)/python -m benchmarks $(ARGS)
 
 compiled: $(COMPILED) ## make build/compiled, the package as its users get it
+
+bench-compare: $(INSTALLED) ## hold two results of the benchmarks against each other (ARGS="old.json new.json")
+	$(BIN)/python -m benchmarks.compare $(ARGS)
 
 lock: $(LOCK_VENV)/.installed ## renew requirements/*.txt from pyproject.toml (ARGS=--upgrade for the newest versions)
 	$(LOCK_COMPILE) --extra dev -o requirements/dev.txt
