@@ -32,7 +32,7 @@ unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup dev test lint format bench bench-compare compiled lock clean
+.PHONY: help setup dev test lint format bench bench-instructions bench-compare compiled lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -63,6 +63,9 @@ bench: $(INSTALLED) $(COMPILED) ## run the benchmarks (ARGS="...")
 	$(WITH_BIN) $(WITH_COMPILED) $(BIN)/python -m benchmarks $(ARGS)
 
 compiled: $(COMPILED) ## make build/compiled, the package as its users get it
+
+bench-instructions: $(INSTALLED) ## count instructions per request; needs valgrind (ARGS="...")
+	$(WITH_BIN) $(BIN)/python -m benchmarks.instructions $(ARGS)
 
 bench-compare: $(INSTALLED) ## hold two results of the benchmarks against each other (ARGS="old.json new.json")
 	$(BIN)/python -m benchmarks.compare $(ARGS)

