@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 from typing import NoReturn, cast
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks.client import LoadFailed
 from benchmarks.harness import SCENARIOS, GeneratorChoice, Options, run
+from benchmarks.plot import draw
 from benchmarks.tables import for_markdown, for_terminal
 from sidecar.dev.problems import DevProblem
 
@@ -71,7 +73,12 @@ class Bar:
     show_default=True,
     help="Who generates the load of `forward`; auto: our own and, where it is installed, redis-benchmark too.",
 )
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), default=RESULTS, help="JSON file to write.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=RESULTS,
+    help="JSON file to write, with an SVG beside it.",
+)
 @click.option("--markdown", type=click.Path(path_type=Path, dir_okay=False), help="Markdown file to write.")
 @click.option("--list", "listing", is_flag=True, help="List the scenarios.")
 def main(
@@ -91,6 +98,9 @@ def main(
         for name, text in SCENARIOS.items():
             click.echo(f"{name:<14} {text}")
         return
+    picture = output.with_suffix(".svg")
+    if picture == output:
+        raise click.BadParameter(f"{output} would be the picture; name the JSON file", param_hint="--output")
     options = Options(
         scenarios=[name for name in SCENARIOS if not scenarios or name in scenarios],
         rounds=rounds or (QUICK_ROUNDS if quick else ROUNDS),
@@ -110,12 +120,13 @@ def main(
     except (DevProblem, LoadFailed, TimeoutError) as problem:
         raise click.ClickException(str(problem)) from problem
     report.write(output)
+    picture.write_text(draw(json.loads(report.to_json())), encoding="utf-8")
     if markdown is not None:
         markdown.parent.mkdir(parents=True, exist_ok=True)
         markdown.write_text(for_markdown(report), encoding="utf-8")
     out = Console()
     Console(width=max(out.width, MIN_WIDTH)).print(for_terminal(report))
-    click.echo(f"Every round is in {output}; the run took {report.seconds:g} s.")
+    click.echo(f"Every round is in {output}, a picture of the ratios in {picture}; the run took {report.seconds:g} s.")
 
 
 def _end(number: int, frame: object) -> NoReturn:

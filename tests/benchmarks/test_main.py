@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -50,7 +51,7 @@ def bench(*arguments: str, path: str | None = None) -> subprocess.CompletedProce
 
 
 def short(tmp_path: Path, scenarios: Sequence[str]) -> dict[str, Any]:
-    """Run scenarios with the smallest sizes, check that tables, Markdown and JSON came out, and return the latter."""
+    """Run scenarios with the smallest sizes, check that tables, Markdown, picture and JSON came out."""
     output, markdown = tmp_path / "out.json", tmp_path / "out.md"
     files = ("--output", str(output), "--markdown", str(markdown))
     tiny = ("--rounds", "1", "--seconds", "0.04", "--messages", "2000", "--memories", "30")
@@ -71,6 +72,7 @@ def short(tmp_path: Path, scenarios: Sequence[str]) -> dict[str, Any]:
         names = {contender["name"] for contender in case["contenders"]}
         assert {ratio[side] for ratio in case["ratios"] for side in ("subject", "reference")} <= names
         assert case["ratios"] or case["figures"] or case["scenario"] == "ceiling"
+    ElementTree.parse(output.with_suffix(".svg"))
     for name in scenarios:
         assert f"### {name}" in markdown.read_text(encoding="utf-8")
         assert name in done.stdout
@@ -78,7 +80,7 @@ def short(tmp_path: Path, scenarios: Sequence[str]) -> dict[str, Any]:
 
 
 def test_a_whole_run(tmp_path: Path) -> None:
-    """Every scenario without flushes runs against real servers, and tables, Markdown and JSON come out; each row of the
+    """Every scenario without flushes runs against real servers, and tables, Markdown, a picture and JSON come out; each row of the
     scorecard that can be measured here and in a short time is there.
     """
     report = short(tmp_path, [name for name in SCENARIOS if name not in FLUSH_SCENARIOS])
@@ -129,6 +131,7 @@ def test_the_scenarios_are_listed() -> None:
         (("--scenario", "sleep"), "'sleep' is not one of"),
         (("--rounds", "0"), "0 is not in the range"),
         (("--seconds", "0"), "0.0 is not in the range"),
+        (("--output", "run.svg"), "run.svg would be the picture"),
     ],
 )
 def test_wrong_options(arguments: tuple[str, ...], complaint: str) -> None:
