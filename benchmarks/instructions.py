@@ -12,6 +12,7 @@ which comes once in thousands of requests and so falls out of the median. Measur
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -54,13 +55,16 @@ MEMORIES = 1_000
 
 DIFFERENT = 8_000
 """Messages before the circle begins anew. All of them are sent once before anything is counted, so that connections,
-caches and the tokenizer's memory of words are as they are after a while."""
+memories, caches and the tokenizer's memory of words are as they are after a while."""
 
 STORED = 1_000
 """Messages of the memory that is read."""
 
 BUDGET_TOKENS, COUNT = 8_000, 200
 """What is read: a budget, and a number of messages."""
+
+LUA_PERIOD = 50
+"""Script calls between two steps of Lua's garbage collector that Redis takes: every load has whole periods."""
 
 KEYS = 800
 """Keys that are written by SET."""
@@ -150,10 +154,12 @@ def count_redis(run: Run) -> None:
     with Stage(make_redis=partial(CountedRedis, valgrind)) as stage:
         _fill(stage)
         load_scripts(stage.redis, "append", "read")
+        appends = _numbered(_script_appends(stage))
         with Lockstep(stage.redis_server.port, connections=1) as lockstep:
+            lockstep.send(appends, pipeline=PIPELINE, turns=DIFFERENT // PIPELINE)
             counting = Counting(stage.redis_server, valgrind)
             counting.begin()
-            for work in _script_works(stage):
+            for work in _script_works(stage, appends):
                 _count(run, REDIS, lockstep, counting, work)
 
 
@@ -169,14 +175,10 @@ def _sidecar_works(appends: Iterator[bytes]) -> Iterator[Work]:
         yield Work("SET, forwarded", sets, connections=CONNECTIONS, pipeline=pipeline, turns=8)
 
 
-def _script_works(stage: Stage) -> Iterator[Work]:
-    calls = ScriptCalls(0)
-    forms = [
-        calls.append(stage.memory(name), "user", text) for name, text in zip(_names(), messages(MEMORIES), strict=False)
-    ]
-    yield Work("append.lua, one message", _numbered(forms), turns=400)
-    read = calls.read(stage.memory(READ), BUDGET_TOKENS)
-    yield Work(f"read.lua, {BUDGET_TOKENS} tokens", cycle([read]), turns=20)
+def _script_works(stage: Stage, appends: Iterator[bytes]) -> Iterator[Work]:
+    yield Work("append.lua, one message", appends, turns=8 * LUA_PERIOD)
+    read = ScriptCalls(0).read(stage.memory(READ), BUDGET_TOKENS)
+    yield Work(f"read.lua, {BUDGET_TOKENS} tokens", cycle([read]), turns=2 * LUA_PERIOD)
 
 
 def _appends() -> list[bytes]:
@@ -184,6 +186,11 @@ def _appends() -> list[bytes]:
     return [
         pack("MEMAPPEND", f"{DEFINITION}:{name}", "user", text) for name, text in zip(_names(), texts, strict=False)
     ]
+
+
+def _script_appends(stage: Stage) -> list[bytes]:
+    calls, texts = ScriptCalls(0), messages(DIFFERENT)
+    return [calls.append(stage.memory(name), "user", text) for name, text in zip(_names(), texts, strict=False)]
 
 
 def _names() -> Iterator[str]:
@@ -214,7 +221,8 @@ def _count(run: Run, process: str, lockstep: Lockstep, counting: Counting, work:
         rounds.append((long - short) / (more - fewer))
     if run.profiles is not None and counting.profile is not None:
         run.profiles.mkdir(parents=True, exist_ok=True)
-        shutil.copy(counting.profile, run.profiles / f"{process} {work.name}.callgrind".replace(" ", "-"))
+        name = re.sub(r"[^\w.]+", "-", f"{process} {work.name}.callgrind")
+        shutil.copy(counting.profile, run.profiles / name)
     parameters = {"connections": work.connections, "pipeline": work.pipeline}
     run.told(Count(process, work.name, parameters, rounds))
 
