@@ -18,6 +18,9 @@ LOCK_VENV := .venv-lock
 # What users install is a wheel, whose request path is compiled (hatch_build.py). A working tree runs its sources, which
 # can be edited; so the wheel lies beside it, for the benchmarks, and for the tests of what is compiled.
 COMPILED := build/compiled/.made
+# One environment per peer of `make bench-peers`: their packages would not agree with ours, or with each other.
+PEERS := langchain llamaindex openai-agents agent-framework
+PEER_VENVS := .venv-peers
 
 # Tests, benchmarks and `memsidecar dev` look for redis-server and temporal on PATH, and the wheels put them there.
 # Not exported: the recipe that makes .venv would then find its own product as `python3`.
@@ -32,7 +35,7 @@ unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup dev test lint format bench bench-instructions bench-compare compiled lock clean
+.PHONY: help setup dev test lint format bench bench-instructions bench-compare bench-peers compiled lock lock-peers clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -64,23 +67,38 @@ bench: $(INSTALLED) $(COMPILED) ## run the benchmarks (ARGS="...")
 
 compiled: $(COMPILED) ## make build/compiled, the package as its users get it
 
-bench-instructions: $(INSTALLED) ## count instructions per request; needs valgrind (ARGS="...")
-	$(WITH_BIN) $(BIN)/python -m benchmarks.instructions $(ARGS)
+bench-instructions: $(INSTALLED) $(COMPILED) ## count instructions per request; needs valgrind (ARGS="...")
+	$(WITH_BIN) $(WITH_COMPILED) $(BIN)/python -m benchmarks.instructions $(ARGS)
 
 bench-compare: $(INSTALLED) ## hold two results of the benchmarks against each other (ARGS="old.json new.json")
 	$(BIN)/python -m benchmarks.compare $(ARGS)
+
+bench-peers: $(INSTALLED) $(COMPILED) $(PEERS:%=$(PEER_VENVS)/%/.locked) ## measure against other libraries' memories (ARGS="...")
+	$(WITH_BIN) $(WITH_COMPILED) $(BIN)/python -m benchmarks.peers $(ARGS)
 
 lock: $(LOCK_VENV)/.installed ## renew requirements/*.txt from pyproject.toml (ARGS=--upgrade for the newest versions)
 	$(LOCK_COMPILE) --extra dev -o requirements/dev.txt
 	$(LOCK_COMPILE) --extra fast -c requirements/dev.txt -o requirements/runtime.txt
 
-clean: ## remove .venv, build results and caches
-	rm -rf $(VENV) $(LOCK_VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+lock-peers: $(PEERS:%=lock-peer-%) ## renew requirements/peers/*.txt from the .in files beside them (ARGS=--upgrade)
+
+clean: ## remove the environments, build results and caches
+	rm -rf $(VENV) $(LOCK_VENV) $(PEER_VENVS) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find sidecar tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # One version per package for every Python, and hashes of all files of it: one lock serves all machines.
-LOCK_COMPILE = $(LOCK_VENV)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
-	--fork-strategy fewest --generate-hashes --custom-compile-command "make lock" $(ARGS)
+LOCK_OPTIONS = --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes $(ARGS)
+LOCK_COMPILE = $(LOCK_VENV)/bin/uv pip compile pyproject.toml $(LOCK_OPTIONS) --custom-compile-command "make lock"
+
+lock-peer-%: $(LOCK_VENV)/.installed
+	$(LOCK_VENV)/bin/uv pip compile requirements/peers/$*.in $(LOCK_OPTIONS) \
+		--custom-compile-command "make lock-peers" -o requirements/peers/$*.txt
+
+$(PEER_VENVS)/%/.locked: requirements/peers/%.txt
+	$(CHECK_PYTHON)
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --require-hashes -r $<
+	@touch $@
 
 # A new lock gets a new environment: packages that left the lock must not linger.
 $(LOCKED): requirements/dev.txt

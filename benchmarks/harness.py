@@ -141,7 +141,7 @@ def run(options: Options, progress: Progress) -> Report:
         measurements = sum(len(case.contenders) for case in cases) + len(flushing) * FLUSH_PHASES
         measurements += RESIDENT_PHASES if RESIDENT in options.scenarios else 0
         progress.begin(measurements * options.rounds)
-        results = [_run_case(case, options, progress) for case in cases]
+        results = [run_case(case, options, progress) for case in cases]
     if RESIDENT in options.scenarios:
         progress.case(RESIDENT)
         results += measure_resident(rounds=options.rounds, advance=progress.advance)
@@ -192,7 +192,12 @@ def _cases(stage: Stage, scenario: str, options: Options, tool: Path | None) -> 
     return of[scenario]()
 
 
-def _run_case(case: Case, options: Options, progress: Progress) -> CaseResult:
+def run_case(case: Case, options: Options, progress: Progress) -> CaseResult:
+    """Measure a case's contenders in turn, round after round.
+
+    Raises:
+        LoadFailed: a server did not answer as expected.
+    """
     progress.case(f"{case.scenario}: {case.name}")
     case.set_up()
     meters = [contender.ready() for contender in case.contenders]
