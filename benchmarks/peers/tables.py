@@ -26,8 +26,8 @@ from benchmarks.tables import conditions
 NOTHING = "-"
 
 LEGEND = (
-    "Medians of all rounds, with minimum and maximum in brackets. `memsidecar : it` and `load generator : it` are ratios "
-    "of rates within each round: memsidecar with the same kind of redis-py client, and with the load generator, "
+    "Medians of all rounds, with minimum and maximum in brackets. `memsidecar : it` and `load generator : it` are "
+    "ratios of rates within each round: memsidecar with the same kind of redis-py client, and with the load generator, "
     "which leaves the client's cost out. µs are CPU time per message or read: of the clients' processes, of memsidecar "
     "where it takes part, and of Redis."
 )
