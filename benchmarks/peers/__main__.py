@@ -17,6 +17,7 @@ from benchmarks.peers.catalogue import LEFT_OUT, PEERS
 from benchmarks.peers.crew import PeerFailed, PeerMissing
 from benchmarks.peers.runner import run
 from benchmarks.peers.tables import for_markdown, for_terminal
+from benchmarks.peers.work import WRITERS
 from sidecar.dev.problems import DevProblem
 
 RESULTS = Path(__file__).parents[1] / "results" / "peers.json"
@@ -35,11 +36,20 @@ NAMES = {peer.environment: peer for peer in PEERS if peer.environment is not Non
 @click.option(
     "--seconds", type=click.FloatRange(min=0.01), default=SECONDS, show_default=True, help="Length of a measurement."
 )
+@click.option(
+    "--writers", type=click.IntRange(min=2), default=WRITERS, show_default=True, help="Processes on one memory."
+)
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), default=RESULTS, help="JSON file to write.")
 @click.option("--markdown", type=click.Path(path_type=Path, dir_okay=False), help="Markdown file to write.")
 @click.option("--list", "listing", is_flag=True, help="List the peers, and who is left out and why.")
 def main(
-    chosen: tuple[str, ...], rounds: int, seconds: float, output: Path, markdown: Path | None, listing: bool
+    chosen: tuple[str, ...],
+    rounds: int,
+    seconds: float,
+    writers: int,
+    output: Path,
+    markdown: Path | None,
+    listing: bool,
 ) -> None:
     """Measure memsidecar against other libraries' memories on Redis. It starts and stops all servers itself."""
     if listing:
@@ -51,9 +61,10 @@ def main(
     signal.signal(signal.SIGTERM, _end)  # so that everything is stopped, and not only when Ctrl-C is pressed
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     peers = [peer for name, peer in NAMES.items() if not chosen or name in chosen]
+    options = Options(scenarios=[], rounds=rounds, seconds=seconds)
     try:
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            report = run(peers, Options(scenarios=[], rounds=rounds, seconds=seconds), Bar(progress))
+            report = run(peers, options, Bar(progress), writers=writers)
     except (DevProblem, LoadFailed, PeerFailed, PeerMissing, TimeoutError) as problem:
         raise click.ClickException(str(problem)) from problem
     report.write(output)

@@ -20,7 +20,7 @@ ENVIRONMENTS = ROOT / ".venv-peers"
 """Where `make bench-peers` makes an environment for each peer."""
 
 Client = Literal["redis-py", "redis-py asyncio"]
-"""Which client of redis-py a memory is built on. The asyncio one costs more than twice the CPU time per request."""
+"""Which client of redis-py a memory is built on. The asyncio one costs about twice the CPU time per request."""
 
 
 @dataclass(frozen=True, slots=True)

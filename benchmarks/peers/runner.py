@@ -27,7 +27,11 @@ MOST_READ_MS = 5.0
 """What a read of 8,000 tokens out of 1,000 messages may take (p50), with redis-py until there is a list of messages."""
 
 LEAST_RATIOS = {1: 5.0, WRITERS: 20.0}
-"""memsidecar : the OpenAI Agents SDK's session, by writers on one memory."""
+"""memsidecar : the OpenAI Agents SDK's session, by writers on one memory. Told for either client and for the load
+generator, because a client may cost more than such a ratio leaves."""
+
+WORKS = 3
+"""Appends by one writer, appends by many, reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +74,8 @@ class PeersReport:
         path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def run(peers: Sequence[Peer], options: Options, progress: Progress) -> PeersReport:
-    """Measure memsidecar and `peers`.
+def run(peers: Sequence[Peer], options: Options, progress: Progress, *, writers: int = WRITERS) -> PeersReport:
+    """Measure memsidecar and `peers`, also with `writers` on one memory.
 
     Raises:
         PeerMissing: a peer's environment is not there.
@@ -84,7 +88,7 @@ def run(peers: Sequence[Peer], options: Options, progress: Progress) -> PeersRep
             raise PeerMissing(peer)
     begun = monotonic()
     turns = _turns(peers)
-    progress.begin((len(turns) + 1) * (len(LEAST_RATIOS) + 1) * options.rounds)
+    progress.begin((len(turns) + 1) * WORKS * options.rounds)
     found: dict[str, Findings] = {}
     versions: dict[str, dict[str, str]] = {}
     with Stage() as stage, tempfile.TemporaryDirectory(prefix="memsidecar-peers-") as directory:
@@ -92,17 +96,19 @@ def run(peers: Sequence[Peer], options: Options, progress: Progress) -> PeersRep
         texts = Path(directory) / "texts.json"
         write_texts(texts)
         results: list[CaseResult] = []
-        for writers in (*LEAST_RATIOS, None):
+        for appending in (1, writers, None):
             with ExitStack() as running:
-                crews = [running.enter_context(Crew(peer, writers or 1)) for peer in turns]
+                crews = [running.enter_context(Crew(peer, appending or 1)) for peer in turns]
                 versions = {crew.peer.name: crew.versions for crew in crews}
                 for crew in crews:
                     crew.open(place(stage, crew), texts)
                 findings = Findings()
-                case = append_case(stage, crews, writers, findings) if writers else read_case(stage, crews, findings)
+                case = (
+                    append_case(stage, crews, appending, findings) if appending else read_case(stage, crews, findings)
+                )
                 results.append(run_case(case, options, progress))
                 found[case.name] = findings
-    parameters: dict[str, object] = {"rounds": options.rounds, "seconds": options.seconds}
+    parameters: dict[str, object] = {"rounds": options.rounds, "seconds": options.seconds, "writers": writers}
     return PeersReport(Report(known, parameters, results, round(monotonic() - begun, 1)), turns, versions, found)
 
 
@@ -117,8 +123,7 @@ def _turns(peers: Sequence[Peer]) -> list[Peer]:
 
 def _promises(result: CaseResult, findings: Findings) -> Iterator[Promise]:
     writers = result.case.parameters.get("writers")
-    if isinstance(writers, int):
-        least = LEAST_RATIOS[writers]
+    if isinstance(writers, int) and (least := LEAST_RATIOS.get(writers)):
         for ratio in result.ratios():
             if ratio.comparison.reference == OPENAI_AGENTS.name:
                 text = f"{result.case.name}: {ratio.comparison.subject} : {OPENAI_AGENTS.name} at least {least:g}"

@@ -18,7 +18,7 @@ from benchmarks.peers.catalogue import LEFT_OUT, OWN, OWN_GENERATOR, Peer
 from benchmarks.peers.runner import PeersReport
 from benchmarks.peers.work import Findings, Reading
 from benchmarks.results import CaseResult, ContenderResult
-from benchmarks.robust import Spread
+from benchmarks.robust import Spread, paired_ratios, spread
 from benchmarks.scenario import MEMSIDECAR
 from benchmarks.stage import REDIS
 from benchmarks.tables import conditions
@@ -29,7 +29,8 @@ LEGEND = (
     "Medians of all rounds, with minimum and maximum in brackets. `memsidecar : it` and `load generator : it` are "
     "ratios of rates within each round: memsidecar with the same kind of redis-py client, and with the load generator, "
     "which leaves the client's cost out. µs are CPU time per message or read: of the clients' processes, of memsidecar "
-    "where it takes part, and of Redis."
+    "where it takes part, and of Redis. `CPU time it : memsidecar / : load generator` compares these sums, which "
+    "hardly notice what else the machine does."
 )
 
 FEW = 10
@@ -97,7 +98,7 @@ def _sheet(result: CaseResult, findings: Findings, peers: Sequence[Peer]) -> She
         "p50 ms",
         "p99 ms",
     ]
-    head += ["µs client + memsidecar + Redis", *own_columns]
+    head += ["µs client + memsidecar + Redis", "CPU time it : memsidecar / : load generator", *own_columns]
     guarantees = {peer.name: peer.guarantees for peer in peers} | {OWN_GENERATOR: OWN["redis-py"].guarantees}
     rows = []
     for contender in result.contenders:
@@ -108,23 +109,37 @@ def _sheet(result: CaseResult, findings: Findings, peers: Sequence[Peer]) -> She
             own_cells = [promised.atomic, promised.repeats]
         else:
             own_cells = [_account(findings.accounts.get(name)), promised.order, promised.writers]
-        rows.append([name, *_figures(result, contender), *own_cells])
+        rows.append([name, *_figures(result, contender, peers), *own_cells])
     return Sheet(f"{result.case.scenario}: {result.case.name}", head, rows)
 
 
-def _figures(result: CaseResult, contender: ContenderResult) -> list[str]:
+def _figures(result: CaseResult, contender: ContenderResult, peers: Sequence[Peer]) -> list[str]:
     ratios = {
-        ratio.comparison.subject == OWN_GENERATOR: ratio.spread
+        ratio.comparison.subject: ratio.spread
         for ratio in result.ratios()
         if ratio.comparison.reference == contender.name
     }
+    # memsidecar is not compared with itself.
+    client = next((peer.client for peer in peers if peer.name == contender.name and ratios), None)
+    subjects = [OWN[client].name, OWN_GENERATOR] if client else []
+    by_name = {each.name: each for each in result.contenders}
+    costs = [_cost_ratio(contender, by_name[subject]) for subject in subjects]
     return [
         _spread(contender.rate),
-        *(_spread(ratios[by_generator]) if by_generator in ratios else NOTHING for by_generator in (False, True)),
+        *([_spread(ratios[subject]) for subject in subjects] or [NOTHING, NOTHING]),
         _spread(contender.latency("p50_ms")),
         _spread(contender.latency("p99_ms")),
         _processor_time(contender),
+        " / ".join(costs) or NOTHING,
     ]
+
+
+def _cost_ratio(peer: ContenderResult, own: ContenderResult) -> str:
+    """Return the median of the ratios of CPU time in all processes; only Linux tells that of Redis."""
+    if any(REDIS not in sample.cpu_s for each in (peer, own) for sample in each.rounds):
+        return NOTHING
+    theirs, ours = ([sum(each.cpu_s.values()) / each.requests for each in one.rounds] for one in (peer, own))
+    return _number(spread(paired_ratios(theirs, ours)).median)
 
 
 def _processor_time(contender: ContenderResult) -> str:

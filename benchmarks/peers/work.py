@@ -201,10 +201,10 @@ def _contenders(crews: Sequence[Crew], meter: Callable[[Crew], Meter]) -> list[C
 
 
 def _comparisons(crews: Sequence[Crew]) -> list[Comparison]:
-    """Return memsidecar : peer for every peer, with the client of its kind and with the load generator."""
+    """Return memsidecar : peer for every peer, with either client and with the load generator."""
+    subjects = [*(own.name for own in OWN.values()), OWN_GENERATOR]
     peers = [crew.peer for crew in crews if crew.peer not in OWN.values()]
-    subjects = ((OWN[peer.client].name, OWN_GENERATOR) for peer in peers)
-    return [Comparison(subject, peer.name) for peer, pair in zip(peers, subjects, strict=True) for subject in pair]
+    return [Comparison(subject, peer.name) for peer in peers for subject in subjects]
 
 
 def write_texts(path: Path) -> None:
