@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -30,7 +31,7 @@ LEGEND = (
     "ratios of rates within each round: memsidecar with the same kind of redis-py client, and with the load generator, "
     "which leaves the client's cost out. µs are CPU time per message or read: of the clients' processes, of memsidecar "
     "where it takes part, and of Redis. `CPU time it : memsidecar / : load generator` compares these sums, which "
-    "hardly notice what else the machine does."
+    "depend less than rates on what else the machine does."
 )
 
 FEW = 10
@@ -50,7 +51,9 @@ def for_terminal(report: PeersReport) -> RenderableType:
     """Return the report as rich shows it."""
     parts: list[RenderableType] = []
     for sheet in sheets(report):
-        table = Table(*sheet.head, title=sheet.title, title_justify="left")
+        table = Table(title=sheet.title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for heading in sheet.head:
+            table.add_column(heading, overflow="fold")  # a name must not lose its end
         for row in sheet.rows:
             table.add_row(*map(Text, row), style="cyan" if row[0].startswith(MEMSIDECAR) else "")
         parts += [table, Text("")]

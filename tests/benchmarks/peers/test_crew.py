@@ -105,7 +105,7 @@ def test_a_peer_that_is_not_installed_is_named() -> None:
 
 
 def test_a_crew_leaves_no_process(redis_url: str, tmp_path: Path) -> None:
-    """Closing ends a driver at once, also in the middle of its work."""
+    """Closing ends a driver, also in the middle of its work."""
     with Crew(careless(), 1) as crew:
         opened(crew, redis_url, tmp_path)
         (process,) = (driver._process for driver in crew._drivers)

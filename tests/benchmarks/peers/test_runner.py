@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from benchmarks.harness import Options
 from benchmarks.peers.books import Account
 from benchmarks.peers.catalogue import LEFT_OUT, OPENAI_AGENTS, OWN
 from benchmarks.peers.crew import PeerMissing
 from benchmarks.peers.runner import PeersReport, run
-from benchmarks.peers.tables import for_markdown, sheets
+from benchmarks.peers.tables import for_markdown, for_terminal, sheets
 from benchmarks.peers.work import WRITERS, Findings, Reading
 from benchmarks.results import CaseResult, ContenderResult, Report
 from benchmarks.scenario import Case, Comparison
@@ -65,8 +67,10 @@ def test_a_whole_run(tmp_path: Path) -> None:
     assert not any("at least 20" in text for text in promised)  # that is promised for eight writers, not for two
 
     text = for_markdown(report)
+    Console(file=(screen := StringIO()), width=200).print(for_terminal(report))
     for sheet in sheets(report):
         assert f"### {sheet.title}" in text
+        assert sheet.title in screen.getvalue()
         assert all(len(row) == len(sheet.head) for row in sheet.rows)
     assert f" / {contended['accounts'][peer.name][0]['lost']:,} / 0 / 0 | no order | lost |" in text
 
