@@ -190,7 +190,7 @@ def _appends() -> list[bytes]:
 
 def _script_appends(stage: Stage) -> list[bytes]:
     calls, texts = ScriptCalls(0), messages(DIFFERENT)
-    return [calls.append(stage.memory(name), "user", text) for name, text in zip(_names(), texts, strict=False)]
+    return [calls.append(stage.memory(name), ("user", text)) for name, text in zip(_names(), texts, strict=False)]
 
 
 def _names() -> Iterator[str]:

@@ -124,7 +124,7 @@ def _turns(peers: Sequence[Peer]) -> list[Peer]:
 def _promises(result: CaseResult, findings: Findings) -> Iterator[Promise]:
     writers = result.case.parameters.get("writers")
     if isinstance(writers, int) and (least := LEAST_RATIOS.get(writers)):
-        for ratio in result.ratios():
+        for ratio in result.compared():
             if ratio.comparison.reference == OPENAI_AGENTS.name:
                 text = f"{result.case.name}: {ratio.comparison.subject} : {OPENAI_AGENTS.name} at least {least:g}"
                 yield Promise(text, ratio.spread.median, ratio.spread.median >= least)

@@ -119,7 +119,7 @@ def _sheet(result: CaseResult, findings: Findings, peers: Sequence[Peer]) -> She
 def _figures(result: CaseResult, contender: ContenderResult, peers: Sequence[Peer]) -> list[str]:
     ratios = {
         ratio.comparison.subject: ratio.spread
-        for ratio in result.ratios()
+        for ratio in result.compared()
         if ratio.comparison.reference == contender.name
     }
     # memsidecar is not compared with itself.

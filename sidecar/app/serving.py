@@ -25,6 +25,7 @@ from sidecar.app.process import (
     end,
     favour_the_event_loop,
     give_freed_memory_back,
+    stop_on_signals,
 )
 from sidecar.app.reloading import DefinitionsReload
 from sidecar.app.users import Users

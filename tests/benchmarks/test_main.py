@@ -80,8 +80,8 @@ def short(tmp_path: Path, scenarios: Sequence[str]) -> dict[str, Any]:
 
 
 def test_a_whole_run(tmp_path: Path) -> None:
-    """Every scenario without flushes runs against real servers, and tables, Markdown, a picture and JSON come out; each row of the
-    scorecard that can be measured here and in a short time is there.
+    """Every scenario without flushes runs against real servers, and tables, Markdown, a picture and JSON come out; each
+    row of the scorecard that can be measured here and in a short time is there.
     """
     report = short(tmp_path, [name for name in SCENARIOS if name not in FLUSH_SCENARIOS])
     elsewhere = [READ_HUGE, *FLUSH_P99.values(), *FLUSH_HOLD.values()]

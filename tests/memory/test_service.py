@@ -13,6 +13,7 @@ from sidecar.memory.requests import (
     LARGE_MESSAGE_CHARACTERS,
     AppendRequest,
     ClearRequest,
+    ContextRequest,
     CountRequest,
     InfoRequest,
     Request,
@@ -156,5 +157,5 @@ class TestCount:
 
 def test_an_unknown_request() -> None:
     """A request that the service does not know is answered with the exception, not raised at the session."""
-    (problem,) = start(Bench(), object())  # type: ignore[arg-type]
+    (problem,) = start(Bench(), ContextRequest())  # which the session answers itself
     assert isinstance(problem, KeyError)

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from sidecar.metrics import Metrics
-from sidecar.net.http import MAX_CONNECTIONS, MAX_HEAD_BYTES, HttpServer, figures_of
+from sidecar.net.http import IDLE_S, MAX_CONNECTIONS, MAX_HEAD_BYTES, HttpServer, figures_of
 
 
 async def get(server: HttpServer, path: str, accept: str = "*/*") -> tuple[int, str, str]:
@@ -127,8 +127,8 @@ async def talk(server: HttpServer, *requests: bytes) -> bytes:
         await server.close()
 
 
-def serving(**options: float) -> HttpServer:
-    return HttpServer(figures=figures_of(Metrics()), ready=nothing_wrong, **options)
+def serving(*, idle_s: float = IDLE_S) -> HttpServer:
+    return HttpServer(figures=figures_of(Metrics()), ready=nothing_wrong, idle_s=idle_s)
 
 
 async def test_several_on_one_connection() -> None:

@@ -13,8 +13,9 @@ from sidecar.dev.servers import RedisServer
 from sidecar.errors import RedisRefused
 from sidecar.net.dialer import Dialer
 from sidecar.net.endpoint import RedisEndpoint
-from sidecar.net.link import Link, pack
+from sidecar.net.link import Link
 from sidecar.resp.watched import Credentials
+from sidecar.resp.wire import pack
 from sidecar.store.pipe import Reply
 from tests.support.waiting import eventually
 

@@ -6,14 +6,23 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sidecar.resp.wire import PassWhole, pass_whole, compiled, pass_whole_in_python
+from sidecar.resp.wire import (
+    PassWhole,
+    compiled,
+    pack,
+    pack_in_python,
+    pass_whole,
+    pass_whole_in_python,
+    whole_request,
+    whole_request_in_python,
+)
 
 WATCHED = frozenset({b"MEMREAD", b"HELLO", b"SIXTEEN-LETTERS!", b"SEVENTEEN-LETTERS"})
 GET = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n"
 PING = b"*1\r\n$4\r\nPING\r\n"
 
 # Where there was no compiler there is one way.
-WAYS = [way for way in (pass_whole_in_python, compiled) if way is not None]
+WAYS: list[PassWhole] = [pass_whole_in_python, *([] if compiled is None else [compiled.pass_whole])]
 
 
 @pytest.fixture(params=WAYS, ids=lambda way: "python" if way is pass_whole_in_python else "compiled")
@@ -97,9 +106,55 @@ def test_both_agree(data: bytes, position: int) -> None:
     assert {way(data, position, WATCHED) for way in WAYS} == {pass_whole_in_python(data, position, WATCHED)}
 
 
+MOST = 3
+"""Words of a request."""
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(PIECE, max_size=16).map(b"".join) | st.binary(max_size=40), st.integers(0, 20))
+@example(GET + GET, len(GET))
+@example(b"*4\r\n" + b"$0\r\n\r\n" * 4, 0)
+def test_both_take_requests_apart_alike(data: bytes, position: int) -> None:
+    """On any bytes and from any position the compiled function finds the request that the one in Python finds."""
+    position = min(position, len(data))
+    assert whole_request(data, position, MOST) == whole_request_in_python(data, position, MOST)
+
+
+@given(st.lists(st.binary(max_size=30), min_size=1, max_size=5), st.binary(max_size=10))
+def test_what_is_packed_is_found(words: list[bytes], rest: bytes) -> None:
+    """A packed request is taken apart into its words, whatever follows it; one with more words than allowed is not."""
+    packed = pack(tuple(words))
+    assert whole_request(packed + rest, 0, len(words)) == (len(packed), words)
+    assert whole_request(packed[:-1], 0, len(words)) is None
+    assert whole_request(packed, 0, len(words) - 1) is None
+
+
+WORDS = st.one_of(
+    st.binary(max_size=40), st.text(st.characters(codec="utf-8"), max_size=40), st.integers(-(2**63), 2**63 - 1)
+)
+
+
+@given(st.lists(WORDS, min_size=1, max_size=30).map(tuple))
+@example(("x" * 100_000, 0, -1, b"", ""))
+def test_both_pack_alike(words: tuple[bytes | str | int, ...]) -> None:
+    """Bytes, texts of any script and numbers are packed as the function in Python packs them."""
+    assert pack(words) == pack_in_python(words)
+
+
+@pytest.mark.parametrize("words", [("\ud800",), (2**63,), (None,), (1.5,), ["PING"], None])
+def test_what_cannot_be_packed(words: object) -> None:
+    """A lone surrogate, a number of more than 64 bits and any other type are refused, not sent as something else."""
+    if compiled is not None:
+        with pytest.raises((TypeError, ValueError, OverflowError)):
+            compiled.pack(words)
+
+
 def test_compiled_is_used() -> None:
-    """Where the compiled function is there, it is the one that runs."""
-    assert pass_whole is WAYS[-1]
+    """Where the compiled functions are there, they are the ones that run."""
+    if compiled is None:
+        assert (pass_whole, whole_request, pack) == (pass_whole_in_python, whole_request_in_python, pack_in_python)
+    else:
+        assert (pass_whole, whole_request, pack) == (compiled.pass_whole, compiled.whole_request, compiled.pack)
 
 
 @pytest.mark.parametrize(
@@ -107,6 +162,7 @@ def test_compiled_is_used() -> None:
 )
 def test_wrong_arguments(arguments: tuple[object, ...]) -> None:
     """The compiled function raises on what it cannot work with; it never reads outside of the data."""
-    for way in WAYS[1:]:
-        with pytest.raises((TypeError, ValueError)):
-            way(*arguments)  # type: ignore[arg-type]  # that is what is tested
+    if compiled is not None:
+        for function in (compiled.pass_whole, compiled.whole_request):
+            with pytest.raises((TypeError, ValueError)):
+                function(*arguments)
