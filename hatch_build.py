@@ -31,12 +31,14 @@ MODULE = SOURCE.with_suffix(".abi3.so")
 
 PURE = "MEMSIDECAR_PURE"
 
-# What a MEMAPPEND passes from the socket to Redis and back. A class that compiled code uses must be among them, or each
-# access to it costs more than in Python.
+# What a MEMAPPEND or a MEMREAD passes from the socket to Redis and back. A class that compiled code uses must be among
+# them, or each access to it costs more than in Python.
 COMPILED = (
     "commands/append.py",
     "commands/arguments.py",
     "commands/messages.py",
+    "commands/read.py",
+    "commands/read_reply.py",
     "commands/table.py",
     "memory/addressing.py",
     "memory/catalogue.py",
@@ -44,6 +46,7 @@ COMPILED = (
     "memory/intake.py",
     "memory/keys.py",
     "memory/message.py",
+    "memory/reading.py",
     "memory/requests.py",
     "memory/results.py",
     "memory/service.py",
@@ -66,6 +69,7 @@ COMPILED = (
     "session/state.py",
     "store/batch.py",
     "store/changes.py",
+    "store/kept_reads.py",
     "store/memory_store.py",
     "store/scripts.py",
     "tokens/fast.py",

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from sidecar.commands import read_reply
 from sidecar.commands.anthropic import to_anthropic
 from sidecar.commands.arguments import Arguments, shown
 from sidecar.commands.flush import MAX_WAIT_MS
 from sidecar.commands.openai import to_openai
-from sidecar.commands.read_reply import ReadReply
 from sidecar.commands.resolving import Resolve
 from sidecar.errors import SyntaxProblem
 from sidecar.memory.addressing import NO_CONTEXT
 from sidecar.memory.message import ROLES
 from sidecar.memory.requests import Format, Oversize, ReadRequest
 from sidecar.memory.results import ReadResult
+from sidecar.resp import replies
 from sidecar.resp.replies import Value
 
 _KNOWN = "CONTEXT, TOKENS, RESERVE, OVERSIZE, COUNT, SINCE, BEFORE, ROLE, NOSUMMARY, FORMAT, BLOCK and PEEK"
@@ -136,8 +137,15 @@ def _word(arguments: Arguments, option: str, known: dict[bytes, Any]) -> Any:
 def render(result: ReadResult) -> Value:
     """Return the reply of a read: a map, or one bulk string of JSON."""
     if result.format == "resp":
-        return ReadReply(result)
+        return read_reply.fields(result)
     json = result.written.get(_JSON)
     if json is None:
         json = result.written[_JSON] = to_openai(result) if result.format == "openai" else to_anthropic(result)
     return json
+
+
+def encode(result: ReadResult, protocol: int) -> bytes:
+    """Return the bytes of what `render` returns, without making a map of each message."""
+    if result.format == "resp":
+        return read_reply.encode(result, protocol)
+    return replies.encode(render(result), protocol)

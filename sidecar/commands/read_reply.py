@@ -1,12 +1,11 @@
 """Writes what MEMREAD answers in FORMAT RESP: a map with all messages.
 
 Nearly all messages are an id, a role, a text and a count, and a reply has hundreds of them: these are written without
-making a map of each. What it means is in `_fields`, and `resp.replies` would write the same.
+making a map of each. What it means is in `fields`, and `resp.replies` would write the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +14,7 @@ import msgspec
 from sidecar.memory.message import StoredMessage
 from sidecar.memory.results import ReadResult
 from sidecar.resp import replies
-from sidecar.resp.replies import Ready, Value
+from sidecar.resp.replies import Value
 
 KNOWN_ROLES = 64
 """Roles whose bytes are kept ready; an append takes five, but a hand can write any."""
@@ -24,33 +23,17 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 
 
-class ReadReply(Ready):
-    """A read's result as a map."""
-
-    __slots__ = ("_result",)
-
-    def __init__(self, result: ReadResult) -> None:
-        self._result = result
-
-    def __getitem__(self, name: str) -> Value:
-        return _fields(self._result)[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(_fields(self._result))
-
-    def __len__(self) -> int:
-        return len(_fields(self._result))
-
-    def encoded(self, protocol: int) -> bytes:
-        """Return the reply; written once for all who get this very result."""
-        written = self._result.written.get(protocol)
-        if written is None:
-            written = self._result.written[protocol] = _written(self._result, protocol)
-        return written
-
-
-def _fields(result: ReadResult) -> dict[str, Value]:
+def fields(result: ReadResult) -> dict[str, Value]:
+    """Return the map."""
     return {**_words(result), "messages": [_message(message) for message in result.messages], **_figures(result)}
+
+
+def encode(result: ReadResult, protocol: int) -> bytes:
+    """Return the bytes of `fields`, in protocol 2 or 3; written once for all who get this very result."""
+    written = result.written.get(protocol)
+    if written is None:
+        written = result.written[protocol] = _written(result, protocol)
+    return written
 
 
 def _words(result: ReadResult) -> dict[str, Value]:

@@ -206,6 +206,7 @@ _ROWS = (
         errors=("OVERBUDGET", *_ADDRESSES),
         parse=read.parse,
         render=read.render,
+        quick=read.encode,
     ),
     Command(
         name="MEMFLUSH",

@@ -6,21 +6,10 @@ RESP2, as in Redis's own commands. Reading replies is the business of hiredis.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 Value = None | bool | int | float | str | bytes | Sequence["Value"] | Mapping[str, "Value"]
-
-
-class Ready(Mapping[str, Value]):
-    """A map that knows a cheaper way to its bytes than going through it item by item. Only whole replies are asked."""
-
-    __slots__ = ()
-
-    @abstractmethod
-    def encoded(self, protocol: int) -> bytes:
-        """Return the whole reply, in protocol 2 or 3."""
 
 
 CACHED_NAMES = 1_024
@@ -34,8 +23,6 @@ def encode(value: Value, protocol: int) -> bytes:
         value: what to send.
         protocol: 2 or 3.
     """
-    if type(value) is not dict and isinstance(value, Ready):
-        return value.encoded(protocol)
     parts: list[bytes] = []
     _write(parts, value, protocol)
     return b"".join(parts)

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.commands.read_reply import ReadReply
 from sidecar.memory.message import StoredMessage
 from sidecar.memory.results import ReadResult
 from sidecar.resp import replies
@@ -28,13 +27,12 @@ RESULTS = st.builds(
 @given(RESULTS, st.sampled_from([2, 3]))
 def test_both_ways(result: ReadResult, protocol: int) -> None:
     """Whatever texts there are, line ends and names of our own fields too, the reply is that of the map."""
-    reply = ReadReply(result)
-    assert reply.encoded(protocol) == replies.encode(dict(reply), protocol)
+    assert encode(result, protocol) == replies.encode(fields(result), protocol)
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_once_for_all(protocol: int) -> None:
     """Of one result the reply is written once in each protocol, however many clients get it."""
     result = ReadResult(None, 0, [StoredMessage("1-0", "user", "hi", 1)], 1, 1, more=False, left_out=0)
-    assert ReadReply(result).encoded(protocol) is ReadReply(result).encoded(protocol)
+    assert encode(result, protocol) is encode(result, protocol)
     assert list(result.written) == [protocol]
