@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from sidecar.commands.append import encode, render
 from sidecar.errors import BadMessage
 from sidecar.memory.message import Message
 from sidecar.memory.requests import LARGE_MESSAGE_CHARACTERS, AppendRequest
 from sidecar.memory.results import AppendResult
+from sidecar.resp import replies
 from tests.commands.asking import MEMORY, check_both, parse, refused
 
 
@@ -124,3 +128,19 @@ def test_write() -> None:
     )
     assert refused("MEMWRITE", "k", "IDEMPOTENT", "i").startswith("BADMESSAGE role of message 1 is 'IDEMPOTENT'")
     assert refused("MEMWRITE", "k", "user") == "ERR wrong number of arguments for 'memwrite' command"
+
+
+IDS = st.none() | st.from_regex(r"\A[0-9]{1,13}-[0-9]{1,3}\Z")
+COUNTS = st.integers(0, 2**53)
+
+
+@given(
+    st.builds(
+        AppendResult, IDS, IDS, COUNTS, COUNTS, COUNTS, st.sampled_from(["none", "due", "running"]), st.booleans()
+    ),
+    st.sampled_from([2, 3]),
+)
+@example(AppendResult(None, None, 0, 0, 0, "none"), 2)
+def test_the_short_way_to_a_reply(result: AppendResult, protocol: int) -> None:
+    """The bytes that are written at once are those of the map that the reply is."""
+    assert encode(result, protocol) == replies.encode(render(result), protocol)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.commands.read_reply import encode, fields
 from sidecar.memory.message import StoredMessage
 from sidecar.memory.results import ReadResult
 from sidecar.resp import replies
