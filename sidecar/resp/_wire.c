@@ -206,14 +206,17 @@ static char *write_line(char *to, char sign, Py_ssize_t number)
 
 static PyObject *pack(PyObject *module, PyObject *words)
 {
-    Py_ssize_t count = PyTuple_Size(words); /* raises where it is no tuple */
+    Py_ssize_t count;
     Py_ssize_t total = DIGITS_OF_A_LENGTH + 3, size;
     char digits[24], *buffer, *to;
     PyObject *packed;
 
     (void)module;
-    if (count < 0)
+    if (!PyTuple_Check(words)) {
+        PyErr_SetString(PyExc_TypeError, "pack takes a tuple of words");
         return NULL;
+    }
+    count = PyTuple_Size(words);
     for (Py_ssize_t i = 0; i < count; i++) {
         if (bytes_of(PyTuple_GetItem(words, i), digits, &size) == NULL)
             return NULL;

@@ -287,8 +287,11 @@ def test_the_unexpected_stays(words: str, reply: bytes) -> None:
     protocol=st.sampled_from([2, 3]),
 )
 def test_nothing_is_raised_and_nothing_is_lost(words: str, reply: bytes, protocol: int) -> None:
-    """Whatever Redis should answer, the client gets an answer, which is never less than that of Redis."""
-    assert len(merged(f"COMMAND {words}", reply, protocol)) >= len(reply)
+    """Whatever Redis should answer, the client gets an answer, which is never less than that of Redis, unless it is the
+    keys of a command that Redis does not know.
+    """
+    answer = merged(f"COMMAND {words}", reply, protocol)
+    assert len(answer) >= len(reply) or (words.startswith("GETKEYS") and reply[:1] == b"-" and answer[:1] == b"*")
 
 
 @pytest.mark.parametrize("words", ["COMMAND", "COMMAND INFO memread get", "COMMAND DOCS", "COMMAND LIST"])

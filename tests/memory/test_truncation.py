@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -64,8 +65,7 @@ def test_a_cut_unit(messages: list[Message], share: float, calibration: float, o
 
     def weight(length: int) -> int:
         shorter = messages[longest]
-        counted = Message(**{name: getattr(shorter, name) for name in (field.name for field in fields(Message))})
-        counted.content = shorter.content[:length]
+        counted = replace(shorter, content=shorter.content[:length])
         return count_message(counted, definition, count)
 
     slack = 0 if calibration == 1 else int(calibration) + 1  # what rounding the calibrated count up may cost
