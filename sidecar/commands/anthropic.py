@@ -21,8 +21,9 @@ import msgspec
 
 from sidecar.commands.chat_messages import called, content_of, fields_of, image_url_of, results_behind_calls, words_of
 from sidecar.commands.messages import MAX_NESTING
-from sidecar.memory.message import PROTECTED_ROLES, SUMMARY_HEADING, StoredMessage
+from sidecar.memory.message import PROTECTED_ROLES, SUMMARY_HEADING
 from sidecar.memory.results import ReadResult
+from sidecar.memory.stored_message import StoredMessage
 
 FIRST_TURN = "(The conversation so far begins here.)"
 """Stands where a conversation begins with the assistant, which the API refuses."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from sidecar.memory.message import StoredMessage
+from sidecar.memory.stored_message import StoredMessage
 
 TOOL_RESULT_HEADING = "Result of a tool:\n"
 """Stands before a result that cannot be sent as one; without it a model would take it for the user's words."""

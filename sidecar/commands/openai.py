@@ -19,8 +19,9 @@ from typing import Any
 import msgspec
 
 from sidecar.commands.chat_messages import called, content_of, fields_of, image_url_of, results_behind_calls, words_of
-from sidecar.memory.message import PROTECTED_ROLES, ROLES, SUMMARY_HEADING, StoredMessage
+from sidecar.memory.message import PROTECTED_ROLES, ROLES, SUMMARY_HEADING
 from sidecar.memory.results import ReadResult
+from sidecar.memory.stored_message import StoredMessage
 
 LONGEST_NAME = 64
 """Characters of a participant's or tool's name; the API refuses more."""

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from sidecar.memory.message import StoredMessage
 from sidecar.memory.results import ReadResult
+from sidecar.memory.stored_message import StoredMessage
 from sidecar.resp import replies
 from sidecar.resp.replies import Value
 

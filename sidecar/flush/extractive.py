@@ -23,7 +23,7 @@ from typing import NamedTuple
 from sidecar.flush.cues import ANSWER, QUESTION_MARKS, SENTENCE_MARKS
 from sidecar.flush.salience import Salience, rate
 from sidecar.flush.sentences import Turn, clip, read_message, read_summary
-from sidecar.memory.message import StoredMessage
+from sidecar.memory.stored_message import StoredMessage
 
 MAX_TURNS = 3_000
 """Messages of which every sentence is rated: about a second of work."""

@@ -21,8 +21,9 @@ from sidecar.flush.removal import Removal
 from sidecar.flush.summing import Summing
 from sidecar.flush.ticket import PlanFacts, Ticket
 from sidecar.memory.definition import EXTRACTIVE, Definition
-from sidecar.memory.message import StoredMessage, count_summary
+from sidecar.memory.message import count_summary
 from sidecar.memory.ports import FlushOrder, FlushOutcome, Partial, TextCounter
+from sidecar.memory.stored_message import StoredMessage
 from sidecar.store.flush_store import Deed, FlushStore, Work
 from sidecar.store.lease import Lease
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from sidecar.flush.staging import StagedPlan
 from sidecar.memory.definition import Definition
-from sidecar.memory.message import StoredMessage
+from sidecar.memory.stored_message import StoredMessage
 from sidecar.memory.truncation import truncated
 from sidecar.store.flush_copies import FORMS, FlushCopies, Span, Stream
 from sidecar.store.flush_store import Deed

@@ -16,7 +16,8 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from sidecar.flush.cues import ABBREVIATIONS, SENTENCE_END
-from sidecar.memory.message import ROLES, StoredMessage
+from sidecar.memory.message import ROLES
+from sidecar.memory.stored_message import StoredMessage
 
 MAX_SENTENCE_CHARS = 280
 """A longer sentence is cut, at a space where there is one: in a summary it would crowd out all others."""

@@ -14,8 +14,8 @@ import structlog
 from sidecar.errors import MemsidecarError, SummariserRefused, SummariserUnavailable, SummaryProblem
 from sidecar.flush.summarisers.verdict import accept, something_said
 from sidecar.memory.definition import EXTRACTIVE
-from sidecar.memory.message import StoredMessage
 from sidecar.memory.ports import Partial, ResumableSummariser, Summariser
+from sidecar.memory.stored_message import StoredMessage
 from sidecar.metrics import Metrics
 
 _log = structlog.get_logger(__name__)

@@ -1,4 +1,4 @@
-"""A message in the three forms it takes: written by a client, stored on Redis, and seen by a flush plan.
+"""A message as a client writes it, and as a flush plan sees it; how it comes back from Redis is in `stored_message`.
 
 Parsing JSON is the business of `sidecar.commands.messages`, counting text that of `sidecar.tokens`. What a message
 weighs is defined here: the OpenAI chat format's count, as in OpenAI's cookbook "How to count tokens with tiktoken".
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
-from typing import NamedTuple
 
 from sidecar.memory.definition import Definition
 
@@ -50,16 +49,6 @@ class Message:
     images: int = 0
     audios: int = 0
     files: int = 0
-
-
-class StoredMessage(NamedTuple):
-    """A message as it comes back from Redis. `fields` is the JSON object of `Message.fields`, or None."""
-
-    id: str
-    role: str
-    content: str
-    tokens: int
-    fields: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

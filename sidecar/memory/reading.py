@@ -13,9 +13,9 @@ from functools import partial
 from time import monotonic
 from typing import Any, Protocol
 
-from sidecar.memory.message import StoredMessage
 from sidecar.memory.requests import LARGE_MESSAGE_CHARACTERS, ReadRequest
 from sidecar.memory.results import ReadResult
+from sidecar.memory.stored_message import StoredMessage
 from sidecar.memory.truncation import Count, truncated
 from sidecar.memory.window import without_orphans
 

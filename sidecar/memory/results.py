@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from sidecar.memory.message import StoredMessage
 from sidecar.memory.requests import Format
+from sidecar.memory.stored_message import StoredMessage
 
 FlushState = Literal["none", "due", "running", "failed"]
 

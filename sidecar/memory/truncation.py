@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from math import ceil
 
 from sidecar.memory.definition import Definition
-from sidecar.memory.message import StoredMessage
+from sidecar.memory.stored_message import StoredMessage
 
 Count = Callable[[str], int]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from sidecar.memory.message import StoredMessage
+from sidecar.memory.stored_message import StoredMessage
 
 
 def without_orphans(messages: Sequence[StoredMessage], *, up_to_now: bool = True) -> list[StoredMessage]:

@@ -5,7 +5,7 @@ An append refuses what is no UTF-8 and what has no count; a hand-made entry must
 
 from __future__ import annotations
 
-from sidecar.memory.message import StoredMessage
+from sidecar.memory.stored_message import StoredMessage
 
 
 def to_text(value: bytes | None) -> str:

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from sidecar.errors import FlushRefused
 from sidecar.memory.keys import KeySpace
-from sidecar.memory.message import StoredMessage
+from sidecar.memory.stored_message import StoredMessage
 from sidecar.store.entries import to_message
 from sidecar.store.lease import WORK_TTL_MS, Lease
 from sidecar.store.script_client import Argument, ScriptClient

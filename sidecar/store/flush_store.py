@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis
 
 from sidecar.memory.keys import KeySpace
-from sidecar.memory.message import StoredMessage
 from sidecar.memory.ports import Partial
+from sidecar.memory.stored_message import StoredMessage
 from sidecar.store.entries import to_message, to_number, to_text
 from sidecar.store.flush_copies import FlushCopies
 from sidecar.store.lease import WORK_TTL_MS, Lease, work_keys

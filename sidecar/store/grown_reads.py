@@ -7,9 +7,10 @@ left out in their favour is known here. Where more would have to be known, it is
 
 from __future__ import annotations
 
-from sidecar.memory.message import PROTECTED_ROLES, StoredMessage
+from sidecar.memory.message import PROTECTED_ROLES
 from sidecar.memory.requests import ReadRequest
 from sidecar.memory.results import ReadResult
+from sidecar.memory.stored_message import StoredMessage
 from sidecar.store.kept_reads import Kept
 
 CANNOT = -1

@@ -10,8 +10,8 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from sidecar.memory.message import StoredMessage
 from sidecar.memory.results import ReadResult
+from sidecar.memory.stored_message import StoredMessage
 
 KEPT_BYTES = 16 * 1024 * 1024
 """Of all results together: some 300 of 50 KB, a usual prompt. What was not asked for longest goes first."""

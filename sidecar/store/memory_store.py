@@ -14,10 +14,11 @@ from typing import Any, NamedTuple, TypeVar, cast
 from sidecar.errors import OverBudget, RedisRefused
 from sidecar.memory.addressing import Memory
 from sidecar.memory.definition import Definition, share
-from sidecar.memory.message import Message, StoredMessage
+from sidecar.memory.message import Message
 from sidecar.memory.reading import is_slow
 from sidecar.memory.requests import ReadRequest
 from sidecar.memory.results import AppendResult, EncodingDiffers, FlushState, MemoryInfo, ReadResult
+from sidecar.memory.stored_message import StoredMessage
 from sidecar.store.batch import NO_LIMIT, Append, Weight
 from sidecar.store.changes import Changes, Single, as_error
 from sidecar.store.grown_reads import CANNOT, grown, most_new_tokens

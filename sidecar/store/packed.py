@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from sidecar.memory.message import StoredMessage
+from sidecar.memory.stored_message import StoredMessage
 
 _decode = msgspec.msgpack.Decoder(list[StoredMessage], strict=False).decode  # counts are stored as text
 _decode_parts = msgspec.msgpack.Decoder(list[list[msgspec.Raw]]).decode

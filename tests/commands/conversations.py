@@ -11,8 +11,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from sidecar.commands.messages import read_json, with_metadata
-from sidecar.memory.message import StoredMessage
 from sidecar.memory.results import ReadResult
+from sidecar.memory.stored_message import StoredMessage
 from sidecar.memory.window import without_orphans
 
 Json = dict[str, Any]

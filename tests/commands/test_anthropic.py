@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.commands.anthropic import FIRST_TURN, to_anthropic
-from sidecar.memory.message import SUMMARY_HEADING, StoredMessage
+from sidecar.memory.message import SUMMARY_HEADING
 from sidecar.memory.results import ReadResult
+from sidecar.memory.stored_message import StoredMessage
 from tests.commands.conversations import TEXTS, Json, call, calling, conversations, found, result, stored
 from tests.commands.rules import hold_pairs, hold_texts
 from tests.commands.schemas import check

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from openai.types.chat import ChatCompletionMessageParam
 
 from sidecar.commands.openai import to_openai
-from sidecar.memory.message import SUMMARY_HEADING, StoredMessage
+from sidecar.memory.message import SUMMARY_HEADING
 from sidecar.memory.results import ReadResult
+from sidecar.memory.stored_message import StoredMessage
 from tests.commands.conversations import TEXTS, Json, call, calling, conversations, found, result, stored
 from tests.commands.rules import hold_order
 from tests.commands.schemas import check

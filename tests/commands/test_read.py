@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from sidecar.commands.read import MOST_REMEMBERED_WORDS, REMEMBERED_OPTIONS, _remembered
-from sidecar.memory.message import StoredMessage
 from sidecar.memory.requests import ReadRequest
 from sidecar.memory.results import ReadResult
+from sidecar.memory.stored_message import StoredMessage
 from tests.commands.asking import MEMORY, check_both, parse, received, refused
 
 OPTIONS: list[tuple[str, dict[str, Any]]] = [

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.commands.read_reply import encode, fields
-from sidecar.memory.message import StoredMessage
 from sidecar.memory.results import ReadResult
+from sidecar.memory.stored_message import StoredMessage
 from sidecar.resp import replies
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=20) | st.sampled_from(

@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sidecar.memory.message import StoredMessage
+from sidecar.memory.stored_message import StoredMessage
 
 
 class Conversation(NamedTuple):

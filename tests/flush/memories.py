@@ -15,7 +15,8 @@ from redis.asyncio import Redis
 from sidecar.memory.addressing import Memory
 from sidecar.memory.definition import Definition, FlushPolicy
 from sidecar.memory.keys import KeySpace
-from sidecar.memory.message import Message, StoredMessage
+from sidecar.memory.message import Message
+from sidecar.memory.stored_message import StoredMessage
 from sidecar.metrics import Metrics, MetricsCollector
 from sidecar.store import scripts
 from sidecar.store.batch import Append, call, fixed

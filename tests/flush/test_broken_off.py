@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from sidecar.errors import FlushRefused, SummaryRejected, UnknownMemory
 from sidecar.flush.steps import FlushSteps
-from sidecar.memory.message import StoredMessage
+from sidecar.memory.stored_message import StoredMessage
 from sidecar.store.flush_store import FlushStore
 from tests.flush.memories import (
     CHAT,

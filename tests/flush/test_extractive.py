@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.flush.extractive import MAX_TURNS, summarise
-from sidecar.memory.message import ROLES, StoredMessage
+from sidecar.memory.message import ROLES
+from sidecar.memory.stored_message import StoredMessage
 from sidecar.tokens.counter import load_counter
 from tests.flush.conversations import CONVERSATIONS, Conversation, said
 

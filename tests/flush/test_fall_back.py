@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from sidecar.errors import FlushRefused, SummariserRefused, SummaryRejected
 from sidecar.flush.steps import FlushSteps
 from sidecar.memory.definition import Fallback
-from sidecar.memory.message import StoredMessage
+from sidecar.memory.stored_message import StoredMessage
 from sidecar.metrics import Metrics
 from sidecar.store.flush_store import FlushStore
 from tests.flush.memories import SPACE, SUMMED, LiveMemory, WordCounter, counted, talk

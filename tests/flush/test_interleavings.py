@@ -32,7 +32,7 @@ from redis.backoff import NoBackoff
 
 from sidecar.flush.steps import FlushSteps
 from sidecar.memory.definition import Definition
-from sidecar.memory.message import StoredMessage
+from sidecar.memory.stored_message import StoredMessage
 from sidecar.store.flush_store import FlushStore
 from tests.flush.flushed_world import UNANSWERED, UNSENT, Flusher, World
 from tests.flush.memories import SPACE, SUMMED, Entry, LiveMemory, WordCounter

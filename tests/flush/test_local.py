@@ -15,8 +15,8 @@ from sidecar.errors import EngineUnavailable, Uncertain, UnknownMemory
 from sidecar.flush.local import MAX_ROUNDS, LocalEngine
 from sidecar.flush.steps import FlushSteps
 from sidecar.flush.trying import Patience
-from sidecar.memory.message import StoredMessage
 from sidecar.memory.ports import FlushEngine, FlushOrder, FlushOutcome
+from sidecar.memory.stored_message import StoredMessage
 from sidecar.store.flush_store import CommitReply, FlushStore
 from sidecar.store.lease import Lease
 from tests.flush.memories import DEFINITIONS, SPACE, SUMMED, LiveMemory, WordCounter, talk

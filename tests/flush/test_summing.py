@@ -8,8 +8,8 @@ import pytest
 
 from sidecar.errors import SummariserRefused, SummariserUnavailable, SummaryRejected
 from sidecar.flush.summing import Summing
-from sidecar.memory.message import StoredMessage
 from sidecar.memory.ports import Partial, PartialWork, Summariser
+from sidecar.memory.stored_message import StoredMessage
 from sidecar.metrics import Metrics
 from tests.flush.conversations import said
 from tests.flush.memories import counted

@@ -13,7 +13,8 @@ from sidecar.commands.messages import from_fields, read_json
 from sidecar.errors import BadMessage, PrivacyFailed
 from sidecar.memory.definition import Definition, PriorityBlock, PrivacyPolicy
 from sidecar.memory.intake import Intake
-from sidecar.memory.message import Message, StoredMessage, count_message
+from sidecar.memory.message import Message, count_message
+from sidecar.memory.stored_message import StoredMessage
 from sidecar.privacy.redaction import Redactor
 from tests.commands.conversations import conversations
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from sidecar.errors import Unavailable
-from sidecar.memory.message import StoredMessage
 from sidecar.memory.requests import ReadRequest
 from sidecar.memory.results import ReadResult
+from sidecar.memory.stored_message import StoredMessage
 from tests.memory.answering import Bench, Others, memory, start
 from tests.support.waiting import eventually
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sidecar.memory.message import StoredMessage
 from sidecar.memory.results import MemoryInfo, ReadResult
+from sidecar.memory.stored_message import StoredMessage
 
 
 def usage(*, tokens: int, messages: int, limit_tokens: int | None, limit_messages: int | None) -> float:

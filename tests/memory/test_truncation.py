@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.memory.definition import Definition
-from sidecar.memory.message import Message, StoredMessage, count_message
+from sidecar.memory.message import Message, count_message
+from sidecar.memory.stored_message import StoredMessage
 from sidecar.memory.truncation import truncated
 from sidecar.tokens.counter import load_counter
 

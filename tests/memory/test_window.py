@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.memory.message import StoredMessage
+from sidecar.memory.stored_message import StoredMessage
 from sidecar.memory.window import without_orphans
 
 

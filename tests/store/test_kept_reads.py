@@ -12,9 +12,9 @@ from redis.asyncio import Redis
 
 from sidecar.flush.steps import FlushSteps
 from sidecar.flush.undo import Undo
-from sidecar.memory.message import StoredMessage
 from sidecar.memory.requests import ReadRequest
 from sidecar.memory.results import ReadResult
+from sidecar.memory.stored_message import StoredMessage
 from sidecar.metrics import Metrics
 from sidecar.store.flush_copies import FlushCopies
 from sidecar.store.flush_store import FlushStore

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from sidecar.errors import RedisRefused
 from sidecar.memory.addressing import Memory
-from sidecar.memory.message import StoredMessage
+from sidecar.memory.stored_message import StoredMessage
 from sidecar.store.packed import unpacked
 from tests.store.live import LiveStore, memory
 

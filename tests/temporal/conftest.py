@@ -13,7 +13,7 @@ from temporalio.client import Client
 
 from sidecar.dev.servers import TemporalServer
 from sidecar.flush.steps import FlushSteps
-from sidecar.memory.message import StoredMessage
+from sidecar.memory.stored_message import StoredMessage
 from sidecar.metrics import Metrics
 from sidecar.store.flush_store import FlushStore
 from sidecar.temporal.activities import FlushActivities

@@ -19,8 +19,8 @@ from temporalio.client import Client
 
 from sidecar.dev.servers import TemporalServer
 from sidecar.flush.steps import FlushSteps
-from sidecar.memory.message import StoredMessage
 from sidecar.memory.ports import FlushOrder, FlushOutcome
+from sidecar.memory.stored_message import StoredMessage
 from sidecar.temporal.starter import TemporalEngine, TemporalHandle
 from tests.flush.memories import SUMMED, LiveMemory, talk
 from tests.support.children import Children, freeze

@@ -13,8 +13,8 @@ from temporalio.client import Client
 from sidecar.dev.servers import TemporalServer
 from sidecar.errors import SummariserRefused
 from sidecar.flush.steps import FlushSteps
-from sidecar.memory.message import StoredMessage
 from sidecar.memory.ports import FlushOrder
+from sidecar.memory.stored_message import StoredMessage
 from sidecar.store.outbox import Outbox
 from sidecar.temporal.messages import SWEEP, SweepRequest, SweepResult
 from sidecar.temporal.schedule import Sweep, SweepSchedule

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from sidecar.flush.extractive import summarise
-from sidecar.memory.message import StoredMessage
+from sidecar.memory.stored_message import StoredMessage
 
 INLINE_CHARS = 2_000
 """Texts up to this, the earlier summary included, are summarised on the event loop: it takes 3 ms."""

@@ -22,8 +22,8 @@ from sidecar.flush.summarisers import prompt
 from sidecar.flush.summarisers.chunks import Chunk, chunks
 from sidecar.flush.summarisers.retry_after import seconds_until_retry
 from sidecar.flush.summarisers.verdict import accept
-from sidecar.memory.message import StoredMessage
 from sidecar.memory.ports import Partial, PartialWork
+from sidecar.memory.stored_message import StoredMessage
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI

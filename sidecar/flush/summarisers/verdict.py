@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from sidecar.errors import SummaryRejected
-from sidecar.memory.message import StoredMessage
+from sidecar.memory.stored_message import StoredMessage
 
 REFUSAL_CHARS = 400
 """Longest text that is taken for a refusal. A real summary that happens to begin like one goes on with facts."""

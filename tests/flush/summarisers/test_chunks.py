@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.flush.summarisers.chunks import chunks, render
-from sidecar.memory.message import StoredMessage
+from sidecar.memory.stored_message import StoredMessage
 from tests.flush.conversations import said
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from sidecar.flush.extractive import summarise
 from sidecar.flush.summarisers.extractive import INLINE_CHARS, INLINE_MESSAGES, ExtractiveSummariser
-from sidecar.memory.message import StoredMessage
 from sidecar.memory.ports import Summariser
+from sidecar.memory.stored_message import StoredMessage
 from tests.flush.conversations import PARCEL, said
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from sidecar.errors import SummaryRejected
 from sidecar.flush.summarisers.verdict import REFUSAL_CHARS, accept, something_said
-from sidecar.memory.message import StoredMessage
+from sidecar.memory.stored_message import StoredMessage
 
 
 def words(text: str) -> int:
