@@ -36,10 +36,10 @@ PURE = "MEMSIDECAR_PURE"
 COMPILED = (
     "commands/append.py",
     "commands/arguments.py",
+    "commands/command.py",
     "commands/messages.py",
     "commands/read.py",
     "commands/read_reply.py",
-    "commands/table.py",
     "memory/addressing.py",
     "memory/catalogue.py",
     "memory/definition.py",

@@ -48,7 +48,7 @@ LEAST_SPAN = 4.0
 MAX_TICKS = 9
 """Numbers on the axis that have room beside one another."""
 
-MARKS = ("floor", "limit", "aim")
+MARKS = ("floor", "aim")
 """Fields of a ratio that name a value: least that is promised, most that is promised, what is striven for."""
 
 STYLE = """
@@ -64,7 +64,7 @@ text { fill: #1f2328; }
 .rate { fill: #4a8fd6; }
 .time { fill: #d39a3a; }
 .whisker { stroke: #1f2328; stroke-width: 1.25; fill: none; }
-.floor, .limit { stroke: #cf222e; stroke-width: 2.5; }
+.floor { stroke: #cf222e; stroke-width: 2.5; }
 .aim { stroke: #1a7f37; stroke-width: 2.5; stroke-dasharray: 3 2; }
 @media (prefers-color-scheme: dark) {
   .page { fill: #0d1117; }
@@ -75,7 +75,7 @@ text { fill: #1f2328; }
   .rate { fill: #3c78bd; }
   .time { fill: #a87420; }
   .whisker { stroke: #e6edf3; }
-  .floor, .limit { stroke: #ff7b72; }
+  .floor { stroke: #ff7b72; }
   .aim { stroke: #56d364; }
 }
 """
@@ -129,7 +129,7 @@ def _bar(case: Mapping[str, Any], ratio: Mapping[str, Any]) -> Bar:
         median=spread["median"],
         least=spread["least"],
         most=spread["most"],
-        marks={name: ratio[name] for name in MARKS if ratio.get(name) is not None},
+        marks={name: value for name in MARKS if (value := (ratio.get("goal") or {}).get(name)) is not None},
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from sidecar.commands.command import Command
 from sidecar.commands.describe import GROUP
 from sidecar.commands.syntax import Argument, notation
-from sidecar.commands.table import COMMANDS, Command
+from sidecar.commands.table import COMMANDS
 from sidecar.errors import ReplyableError
 
 _HEAD = f"""# Commands

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
 
+from sidecar.commands.command import Command
 from sidecar.commands.syntax import Argument
-from sidecar.commands.table import Command
 from sidecar.resp.replies import bulk, encode
 
 ENTRY_ELEMENTS = 10

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from sidecar.commands import describe
-from sidecar.commands.table import Command
+from sidecar.commands.command import Command
 from sidecar.memory.glob import matches
 from sidecar.resp.scan import end_of_reply
 

@@ -1,4 +1,4 @@
-"""A message as it comes back from Redis. It is not in `message` because msgspec reads its annotations (`store.packed`)."""
+"""A message as it comes back from Redis; not in `message` because msgspec reads its annotations (`store.packed`)."""
 
 from __future__ import annotations
 

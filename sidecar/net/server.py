@@ -7,8 +7,8 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Protocol, cast
 
+from sidecar.commands.command import Command
 from sidecar.commands.resolving import Resolve
-from sidecar.commands.table import Command
 from sidecar.metrics import Metrics
 from sidecar.net.connection import MAX_OUTPUT_BYTES, ClientConnection, FindIdentity
 from sidecar.net.held_budget import MAX_HELD_BYTES, HeldBudget

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sidecar.commands.table import Command
+from sidecar.commands.command import Command
 from sidecar.memory.requests import AppendRequest, ForkRequest, Request
 from sidecar.resp import replies
 from sidecar.resp.requests import Forward, Frame, Own

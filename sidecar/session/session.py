@@ -32,9 +32,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 
+from sidecar.commands.command import Command
 from sidecar.commands.merging import merge
 from sidecar.commands.resolving import Resolve
-from sidecar.commands.table import Command
 from sidecar.errors import INTERNAL_ERROR, BadMessage, NotIdentified, ReplyableError
 from sidecar.memory.requests import ContextRequest, Request
 from sidecar.resp.fence import Fence, Turn

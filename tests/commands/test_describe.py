@@ -10,8 +10,9 @@ import pytest
 
 from sidecar import __version__
 from sidecar.commands import describe
+from sidecar.commands.command import Command
 from sidecar.commands.syntax import Argument
-from sidecar.commands.table import COMMANDS, Command
+from sidecar.commands.table import COMMANDS
 from sidecar.dev.servers import RedisServer
 from sidecar.resp.scan import end_of_reply
 from tests.commands.asking_redis import RawRedis, parsed

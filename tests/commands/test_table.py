@@ -7,7 +7,8 @@ from typing import get_args
 
 import pytest
 
-from sidecar.commands.table import COMMANDS, Command
+from sidecar.commands.command import Command
+from sidecar.commands.table import COMMANDS
 from sidecar.memory.requests import Request
 from tests.commands.asking import complaint, parse, refused, resolve
 

@@ -80,7 +80,7 @@ async def test_facts() -> None:
     server = HttpServer(
         figures=figures_of(Metrics()), ready=nothing_wrong, facts={"/facts": lambda: {"n": next(numbers)}}
     )
-    assert await get(server, "/facts") == (200, "application/json; charset=utf-8", '{"n": 0}')
+    assert await get(server, "/facts") == (200, "application/json; charset=utf-8", '{"n":0}')
 
 
 async def test_other_pages() -> None:

@@ -362,7 +362,8 @@ class TestLimits:
 
     def test_full_of_forwarded_bytes(self, ready: Client) -> None:
         """Forwarded bytes that wait behind a MEM command are bounded, however few commands they are."""
-        value = b"x" * (module.MAX_PENDING_BYTES - len(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$4194304\r\n"))
+        others = len(b"*1\r\n$9\r\nMEMHEALTH\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$4194304\r\n")
+        value = b"x" * (module.MAX_PENDING_BYTES - others)
         ready.sends("MEMHEALTH", b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$4194304\r\n" + value)
         assert not ready.full()
         ready.sends(b"y")

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from sidecar import errors
+from sidecar.commands.command import Command
 from sidecar.commands.syntax import Argument
-from sidecar.commands.table import COMMANDS, Command
+from sidecar.commands.table import COMMANDS
 from sidecar.errors import ReplyableError
 from tests.e2e.contract.addressing import ADDRESSING
 from tests.e2e.contract.appending import APPENDING
