@@ -245,7 +245,7 @@ def _found(request: ReadRequest, reply: list[Reply]) -> Any:
         left_out=numbers[3],
         format=request.format,
     )
-    room, unit = cast("tuple[int, bytes]", cut) if cut else (0, b"")
+    room, unit = cast("list[Any]", cut) if cut else (0, b"")
     return Found(result, _text(newest), room, unpacked(unit))
 
 
