@@ -63,7 +63,7 @@ class Walk:
         inner, shard = divmod(int(request.cursor), SHARDS)
         names: list[str] = []
         for _ in range(SHARDS_PER_STEP):
-            cursor, found = await self._step("ZSCAN", self._space.outbox(shard), inner, "COUNT", request.count)
+            cursor, found = await self._step("ZSCAN", self._space.outbox(shard), str(inner), "COUNT", request.count)
             names += found[::2]  # each with its score
             inner = int(cursor)
             shard += not inner
