@@ -11,6 +11,7 @@ from typing import cast
 
 from benchmarks.stage import Stage
 from sidecar import __version__
+from sidecar.session import session
 
 _PACKAGES = ("hiredis", "uvloop", "tiktoken", "gigatoken")
 
@@ -20,7 +21,7 @@ def facts(stage: Stage) -> dict[str, object]:
     server = cast("dict[str, object]", stage.redis.info("server"))
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "memsidecar": __version__,
+        "memsidecar": f"{__version__} ({'Python alone' if str(session.__file__).endswith('.py') else 'compiled'})",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "redis": str(server["redis_version"]),
         "packages": {name: found for name in _PACKAGES if (found := _maybe_version(name))},

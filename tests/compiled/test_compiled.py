@@ -1,4 +1,4 @@
-"""What runs: the sources in a working tree, and what was compiled of them in a wheel (`make test` runs this in both)."""
+"""What runs: sources in a working tree, and in a wheel what was compiled of them (`make test` runs this in both)."""
 
 from __future__ import annotations
 
