@@ -13,8 +13,8 @@ from sidecar.dev.processes import ChildProcess
 
 
 def maybe_find_nutcracker() -> Path | None:
-    """Return the nutcracker on PATH, or None."""
-    found = shutil.which("nutcracker")
+    """Return the nutcracker on PATH, or where Debian puts it, or None."""
+    found = shutil.which("nutcracker") or shutil.which("nutcracker", path="/usr/sbin")
     return None if found is None else Path(found).absolute()
 
 

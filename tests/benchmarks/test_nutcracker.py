@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import redis
 
 from benchmarks.nutcracker import NutcrackerServer, maybe_find_nutcracker
 from sidecar.dev.ports import LOOPBACK, free_port
 from sidecar.dev.servers import RedisServer
+from tests.support.requirements import INSTALL, missing
 
 
 def test_it_is_told_where_redis_is(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_it_forwards(tmp_path: Path, redis_url: str, redis_server: RedisServer) 
     """What is set through it is on Redis."""
     program = maybe_find_nutcracker()
     if program is None:
-        pytest.skip("nutcracker is not installed")
+        missing(f"this test needs nutcracker ({INSTALL['nutcracker']})")
     server = NutcrackerServer(program=program, port=free_port(), redis_port=redis_server.port, directory=tmp_path)
     server.start()
     try:

