@@ -71,6 +71,17 @@ async def test_a_read_returns_what_the_model_says(
 
 # ---- the rules, one by one ----
 
+@pytest.mark.parametrize(("tokens", "fits"), [(6, False), (7, True), (None, True)])
+async def test_a_summary_within_the_budget_where_no_message_can_be(
+    live: LiveStore, redis_client: Redis, tokens: int | None, fits: bool
+) -> None:
+    """Nothing lies before the first id, and what is left, the summary, is held to the budget too."""
+    where = await craft(redis_client, numbered(10), 7)
+    question = Question(tokens=tokens, most=None, since=None, with_summary=True, before=(0, 0), roles=())
+    result = await ask(live, where, question)
+    assert (result.messages, result.tokens) == ([], 7 if fits else 0)
+
+
 COUNTS = [
     pytest.param(None, None, [0, 1, 2, 3, 4], False, id="everything"),
     pytest.param(2, None, [3, 4], True, id="the newest"),

@@ -163,6 +163,11 @@ end
 local from = (since == '' and '-') or ('(' .. since)
 local to = (before == '' and '+') or ('(' .. before)
 
+local summary_share = tonumber(ARGV[11])
+if budget >= 0 and (budget < summary_tokens or (summary_share >= 0 and summary_share < summary_tokens)) then
+  summary, summary_tokens = '', 0
+end
+
 local LAST = '18446744073709551615'
 if before == '0-0' or before == '0' or since == LAST .. '-' .. LAST then
   return reply(false, 0, {}) -- nothing can be there, and Redis takes no such bound
@@ -244,10 +249,6 @@ local function unit_at(entry)
 end
 
 -- The share of summary, instructions and pins comes off first, so that the walk knows what is left for the rest.
-local summary_share = tonumber(ARGV[11])
-if budget < summary_tokens or (summary_share >= 0 and summary_share < summary_tokens) then
-  summary, summary_tokens = '', 0
-end
 local room, left_out = budget - summary_tokens, 0
 local kept_room = tonumber(ARGV[10])
 kept_room = kept_room < 0 and room or math.min(room, kept_room)
