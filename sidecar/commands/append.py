@@ -49,26 +49,26 @@ def render(result: AppendResult) -> Value:
 
 def encode(result: AppendResult, protocol: int) -> bytes:
     """Return the bytes of what `render` returns: its fields are always the same, and nothing is asked more often."""
-    first, last = result.first_id, result.last_id
-    return _REPLY[protocol] % (
-        _NULL[protocol] if first is None else b"$%d\r\n%b\r\n" % (len(first), first.encode()),
-        _NULL[protocol] if last is None else b"$%d\r\n%b\r\n" % (len(last), last.encode()),
-        result.appended,
-        result.messages,
-        result.tokens,
-        len(result.flush),
-        result.flush.encode(),
-        _FLAG[protocol][result.duplicate],
-    )
+    null, head, flags = _NULL[protocol], _HEAD[protocol], _FLAG[protocol]
+    first, last, flush = result.first_id, result.last_id, result.flush
+    # One text, encoded once: formatting bytes with % costs five times as much.
+    return (
+        f"{head}$8\r\nfirst-id\r\n{null if first is None else _bulk(first)}"
+        f"$7\r\nlast-id\r\n{null if last is None else _bulk(last)}"
+        f"$8\r\nappended\r\n:{result.appended}\r\n$8\r\nmessages\r\n:{result.messages}\r\n"
+        f"$6\r\ntokens\r\n:{result.tokens}\r\n$5\r\nflush\r\n{_bulk(flush)}"
+        f"$9\r\nduplicate\r\n{flags[result.duplicate]}"
+    ).encode()
 
 
-_NULL = {protocol: replies.encode(None, protocol) for protocol in (2, 3)}
-_FLAG = {protocol: (replies.encode(False, protocol), replies.encode(True, protocol)) for protocol in (2, 3)}
-_FIELDS = (
-    b"$8\r\nfirst-id\r\n%b$7\r\nlast-id\r\n%b$8\r\nappended\r\n:%d\r\n$8\r\nmessages\r\n:%d\r\n"
-    b"$6\r\ntokens\r\n:%d\r\n$5\r\nflush\r\n$%d\r\n%b\r\n$9\r\nduplicate\r\n%b"
-)
-_REPLY = {2: b"*14\r\n" + _FIELDS, 3: b"%%7\r\n" + _FIELDS}
+def _bulk(text: str) -> str:
+    """Return a bulk string of ASCII."""
+    return f"${len(text)}\r\n{text}\r\n"
+
+
+_HEAD = {2: "*14\r\n", 3: "%7\r\n"}
+_NULL = {protocol: replies.encode(None, protocol).decode() for protocol in (2, 3)}
+_FLAG = {protocol: [replies.encode(flag, protocol).decode() for flag in (False, True)] for protocol in (2, 3)}
 
 
 def _parse(arguments: Arguments, resolve: Resolve, *, replace: bool) -> AppendRequest:
@@ -90,8 +90,10 @@ def _parse(arguments: Arguments, resolve: Resolve, *, replace: bool) -> AppendRe
     if metadata is not None:
         _check_copies(len(messages), metadata)
         messages = [with_metadata(message, metadata) for message in messages]
-    large = sum(map(_characters, messages)) > LARGE_MESSAGE_CHARACTERS
-    return AppendRequest(memory, messages, large, lock, idempotent, replace)
+    characters = 0
+    for message in messages:
+        characters += _characters(message)
+    return AppendRequest(memory, messages, characters > LARGE_MESSAGE_CHARACTERS, lock, idempotent, replace)
 
 
 _OPTIONS = frozenset({b"CONTEXT", b"LOCK", b"IDEMPOTENT", b"META"})

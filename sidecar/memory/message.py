@@ -28,7 +28,7 @@ SUMMARY_HEADING = "Summary of the earlier conversation:\n"
 """Stands in front of a summary wherever a model reads it; without it a model would take the summary for orders."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Message:
     """A message that a client wants stored.
 
@@ -49,6 +49,26 @@ class Message:
     images: int = 0
     audios: int = 0
     files: int = 0
+
+    def __init__(  # written out for the sake of speed: see `results.AppendResult`
+        self,
+        role: str,
+        content: str,
+        fields: str = "",
+        counted: tuple[str, ...] = (),
+        named: bool = False,
+        images: int = 0,
+        audios: int = 0,
+        files: int = 0,
+    ) -> None:
+        self.role = role
+        self.content = content
+        self.fields = fields
+        self.counted = counted
+        self.named = named
+        self.images = images
+        self.audios = audios
+        self.files = files
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ Oversize = Literal["skip", "truncate", "error"]
 Format = Literal["resp", "openai", "anthropic"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class AppendRequest:
     """Store messages, in order, all or none.
 
@@ -38,6 +38,22 @@ class AppendRequest:
     lock: str | None = None
     idempotent: str | None = None
     replace: bool = False
+
+    def __init__(  # written out for the sake of speed: see `results.AppendResult`
+        self,
+        memory: Memory,
+        messages: list[Message],
+        large: bool = False,
+        lock: str | None = None,
+        idempotent: str | None = None,
+        replace: bool = False,
+    ) -> None:
+        self.memory = memory
+        self.messages = messages
+        self.large = large
+        self.lock = lock
+        self.idempotent = idempotent
+        self.replace = replace
 
 
 @dataclass(slots=True)

@@ -11,7 +11,8 @@ from sidecar.memory.stored_message import StoredMessage
 FlushState = Literal["none", "due", "running", "failed"]
 
 
-class AppendResult(NamedTuple):
+@dataclass(slots=True, init=False)
+class AppendResult:
     """What an append, write or fork did: ids of its first and last message (None where none was stored), and the
     totals after it. `duplicate`: it was the repetition of an earlier one, whose reply this is."""
 
@@ -22,6 +23,26 @@ class AppendResult(NamedTuple):
     tokens: int
     flush: str
     duplicate: bool = False
+
+    # Written out, here and wherever an append passes: mypyc compiles it, and would leave dataclass's own to the
+    # interpreter, at a microsecond each.
+    def __init__(
+        self,
+        first_id: str | None,
+        last_id: str | None,
+        appended: int,
+        messages: int,
+        tokens: int,
+        flush: str,
+        duplicate: bool = False,
+    ) -> None:
+        self.first_id = first_id
+        self.last_id = last_id
+        self.appended = appended
+        self.messages = messages
+        self.tokens = tokens
+        self.flush = flush
+        self.duplicate = duplicate
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from time import monotonic
 from typing import Protocol, cast
@@ -114,7 +114,9 @@ class ClientConnection(asyncio.Protocol):
         self._dialing: asyncio.Task[None] | None = None
         self._early = b""  # what came before there was an upstream
         self._client_writable = True
+        self._client_is_read = True  # as asked of the transport; it is cheaper to remember than to ask
         self._redis_writable = True
+        self._upstream_is_read = True
         self._client_eof = False
         self._draining = False
         self._lingering = False
@@ -139,8 +141,7 @@ class ClientConnection(asyncio.Protocol):
         if self._dialing is not None:
             # Only now can reading be paused: uvloop starts to read after connection_made, whatever that asked for.
             self._early += data
-            if self._client is not None:
-                self._client.pause_reading()
+            self._read_client(False)
             self._report_held()
             return
         self._metrics.client_bytes_in += len(data)
@@ -237,8 +238,10 @@ class ClientConnection(asyncio.Protocol):
 
     # ---- what the session wants done ----
 
-    def _perform(self, actions: Iterable[Action]) -> None:
+    def _perform(self, actions: list[Action]) -> None:
         """Carry out actions in order. A command may end at once and add to them, so there is one queue."""
+        if not actions:
+            return
         self._todo.extend(actions)
         if self._performing:
             return
@@ -364,16 +367,24 @@ class ClientConnection(asyncio.Protocol):
         """Read each side only while the other one keeps up."""
         client = self._client
         keeps_up = self._client_writable or client is None  # what a client that left has sent still takes effect
-        if self._upstream is not None:
+        if self._upstream is not None and keeps_up != self._upstream_is_read:
+            self._upstream_is_read = keeps_up
             self._upstream.reading(keeps_up)
         self._perform(self._session.hold(not keeps_up))
         self._report_held()
-        if client is None or client.is_closing() or self._dialing is not None or self._client_eof or self._lingering:
+        if client is None or self._dialing is not None or self._client_eof or self._lingering:
             return
-        wanted = self._client_writable and self._redis_writable and not self._session.full
-        if wanted and not client.is_reading():
+        self._read_client(self._client_writable and self._redis_writable and not self._session.full)
+
+    def _read_client(self, wanted: bool) -> None:
+        """Pause or resume reading from the client."""
+        client = self._client
+        if wanted == self._client_is_read or client is None or client.is_closing():
+            return
+        self._client_is_read = wanted
+        if wanted:
             client.resume_reading()
-        elif not wanted and client.is_reading():
+        else:
             client.pause_reading()
 
     def _abandon(self) -> None:
@@ -437,6 +448,5 @@ class ClientConnection(asyncio.Protocol):
             return
         self._lingering = True
         client.write_eof()
-        if not client.is_reading():
-            client.resume_reading()
+        self._read_client(True)
         self._abandoned = self._loop.call_later(LINGER_S, client.close)

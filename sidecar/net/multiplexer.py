@@ -108,6 +108,7 @@ class Multiplexer:
         self._waiting: deque[_Call] = deque()  # not sent on the present connection
         self._sent: deque[_Call] = deque()
         self._held_bytes = 0
+        self._scripts: dict[str, Script] = {}
         self._link: Link | None = None
         self._lost = asyncio.Event()
         self._wanted = asyncio.Event()  # somebody needs a connection, and there is none
@@ -133,7 +134,9 @@ class Multiplexer:
         resend: bool,
     ) -> None:
         """Run a script by its SHA-1, and by its text where Redis does not know it; see `Pipe.call_script`."""
-        script = load(name)
+        script = self._scripts.get(name)
+        if script is None:
+            script = self._scripts[name] = load(name)
         self._enqueue(("EVALSHA", script.sha, len(keys), *keys, *arguments), script, done, resend)
 
     async def run(self) -> None:
@@ -268,6 +271,10 @@ class Multiplexer:
     def replied(self, reply: Reply) -> None:
         """Hand the reply to the oldest command under way."""
         call = self._sent.popleft()
+        if isinstance(reply, bytes):  # nearly always
+            self._held_bytes -= call.size
+            call.done(reply)
+            return
         if isinstance(reply, RedisRefused) and reply.line.startswith("NOSCRIPT") and call.script is not None:
             call.command = ("EVAL", call.script.source, *call.command[2:])
             call.script = None

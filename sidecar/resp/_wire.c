@@ -5,7 +5,6 @@
 #define Py_LIMITED_API 0x030B0000
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
-#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -169,73 +168,108 @@ static PyObject *whole_request(PyObject *module, PyObject *const *arguments, Py_
     return words == NULL ? NULL : Py_BuildValue("(nN)", (Py_ssize_t)(at - start), words);
 }
 
-/* The bytes of one word, valid as long as the word is: its own, its UTF-8, or its digits in `digits`. */
-static const char *bytes_of(PyObject *word, char digits[24], Py_ssize_t *size)
-{
-    if (PyUnicode_Check(word))
-        return PyUnicode_AsUTF8AndSize(word, size);
-    if (PyLong_CheckExact(word)) {
-        long long number = PyLong_AsLongLong(word);
-
-        if (number == -1 && PyErr_Occurred())
-            return NULL;
-        *size = snprintf(digits, 24, "%lld", number);
-        return digits;
-    }
-    char *bytes;
-    return PyBytes_AsStringAndSize(word, &bytes, size) < 0 ? NULL : bytes;
-}
-
 enum { DIGITS_OF_A_LENGTH = 20 };
+
+/* Write a number's digits before `end` and return where they begin. printf takes fifty times as long. */
+static char *write_digits(char *end, unsigned long long number)
+{
+    do {
+        *--end = (char)('0' + number % 10);
+    } while ((number /= 10) != 0);
+    return end;
+}
 
 static char *write_line(char *to, char sign, Py_ssize_t number)
 {
-    char digits[DIGITS_OF_A_LENGTH];
-    int left = DIGITS_OF_A_LENGTH;
+    char digits[DIGITS_OF_A_LENGTH], *end = digits + DIGITS_OF_A_LENGTH;
+    const char *first = write_digits(end, (unsigned long long)number);
+    size_t length = (size_t)(end - first);
 
-    do {
-        digits[--left] = (char)('0' + number % 10);
-    } while ((number /= 10) != 0);
     *to++ = sign;
-    memcpy(to, digits + left, (size_t)(DIGITS_OF_A_LENGTH - left));
-    to += DIGITS_OF_A_LENGTH - left;
+    memcpy(to, first, length);
+    to += length;
     *to++ = '\r';
     *to++ = '\n';
     return to;
 }
 
-static PyObject *pack(PyObject *module, PyObject *words)
-{
-    Py_ssize_t count;
-    Py_ssize_t total = DIGITS_OF_A_LENGTH + 3, size;
-    char digits[24], *buffer, *to;
-    PyObject *packed;
+/* One word to be sent: its bytes, which live as long as the word does; those of a number are in `digits`. */
+struct word {
+    const char *bytes;
+    Py_ssize_t size;
+    char digits[DIGITS_OF_A_LENGTH + 1];
+};
 
-    (void)module;
-    if (!PyTuple_Check(words)) {
-        PyErr_SetString(PyExc_TypeError, "pack takes a tuple of words");
-        return NULL;
+/* Find the bytes of a word: its own, its UTF-8, or its digits. Return 0, or -1 with an exception. */
+static int read_word(PyObject *object, struct word *word)
+{
+    char *bytes;
+
+    if (PyUnicode_Check(object)) {
+        word->bytes = PyUnicode_AsUTF8AndSize(object, &word->size);
+        return word->bytes == NULL ? -1 : 0;
     }
-    count = PyTuple_Size(words);
-    for (Py_ssize_t i = 0; i < count; i++) {
-        if (bytes_of(PyTuple_GetItem(words, i), digits, &size) == NULL)
-            return NULL;
-        total += DIGITS_OF_A_LENGTH + 3 + size + 2;
+    if (PyLong_CheckExact(object)) {
+        long long number = PyLong_AsLongLong(object);
+        char *end = word->digits + sizeof word->digits, *first;
+
+        if (number == -1 && PyErr_Occurred())
+            return -1;
+        first = write_digits(end, number < 0 ? 0 - (unsigned long long)number : (unsigned long long)number);
+        if (number < 0)
+            *--first = '-';
+        word->bytes = first;
+        word->size = end - first;
+        return 0;
     }
-    if ((buffer = PyMem_Malloc((size_t)total)) == NULL)
+    if (PyBytes_AsStringAndSize(object, &bytes, &word->size) < 0)
+        return -1;
+    word->bytes = bytes;
+    return 0;
+}
+
+static PyObject *packed_words(const struct word *words, Py_ssize_t count, Py_ssize_t most)
+{
+    PyObject *packed;
+    char *buffer = PyMem_Malloc((size_t)most), *to;
+
+    if (buffer == NULL)
         return PyErr_NoMemory();
     to = write_line(buffer, '*', count);
-    for (Py_ssize_t i = 0; i < count; i++) {
-        const char *bytes = bytes_of(PyTuple_GetItem(words, i), digits, &size);
-
-        to = write_line(to, '$', size);
-        memcpy(to, bytes, (size_t)size);
-        to += size;
+    for (const struct word *word = words; word != words + count; word++) {
+        to = write_line(to, '$', word->size);
+        memcpy(to, word->bytes, (size_t)word->size);
+        to += word->size;
         *to++ = '\r';
         *to++ = '\n';
     }
     packed = PyBytes_FromStringAndSize(buffer, to - buffer);
     PyMem_Free(buffer);
+    return packed;
+}
+
+static PyObject *pack(PyObject *module, PyObject *tuple)
+{
+    Py_ssize_t count, most = DIGITS_OF_A_LENGTH + 3;
+    struct word *words;
+    PyObject *packed = NULL;
+
+    (void)module;
+    if (!PyTuple_Check(tuple)) {
+        PyErr_SetString(PyExc_TypeError, "pack takes a tuple of words");
+        return NULL;
+    }
+    count = PyTuple_Size(tuple);
+    if ((words = PyMem_Malloc(((size_t)count + 1) * sizeof *words)) == NULL)
+        return PyErr_NoMemory();
+    for (Py_ssize_t i = 0; i < count; i++) {
+        if (read_word(PyTuple_GetItem(tuple, i), &words[i]) < 0)
+            goto done;
+        most += DIGITS_OF_A_LENGTH + 3 + words[i].size + 2;
+    }
+    packed = packed_words(words, count, most);
+done:
+    PyMem_Free(words);
     return packed;
 }
 

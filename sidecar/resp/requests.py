@@ -54,13 +54,18 @@ class Forward:
     words: list[bytes] | None = field(default=None, repr=False)  # they may hold a password
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Own:
     """One whole request for us: its name in upper case, the arguments after it, and the bytes that all of it has."""
 
     name: bytes
     arguments: list[bytes]
     size: int = field(default=0, compare=False)
+
+    def __init__(self, name: bytes, arguments: list[bytes], size: int = 0) -> None:  # see `results.AppendResult`
+        self.name = name
+        self.arguments = arguments
+        self.size = size
 
 
 @dataclass(slots=True)

@@ -162,6 +162,8 @@ class ConnectionState:
         """Note that a MEM command has used its turn, where the turn was for one only, and taken its problem."""
         if not self._problem_lasts:
             self.problem = None
+        if self.turn is Turn.RUN:
+            return
         if self.turn is Turn.SILENT:
             self.turn = Turn.RUN
         elif self.turn is Turn.ANSWERED:
@@ -174,6 +176,8 @@ class ConnectionState:
 
     def refusal_for(self, name: str) -> str | None:
         """Return the error line for a MEM command that may not run in this state; None: it may."""
+        if self.turn is Turn.RUN:
+            return self.problem
         name = name.lower()
         if self.turn is Turn.REFUSED:
             return self.refusal.decode(errors="replace").replace("'echo'", f"'{name}'").removeprefix("-")

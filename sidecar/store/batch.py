@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from sidecar.errors import OverBudget
@@ -27,7 +27,7 @@ Weight = int | str
 """Tokens of a message; with a class "<tokens> <class>", with a critical one "<tokens> !<class>"."""
 
 
-class Append(NamedTuple):
+class Append:
     """One append that waits for its batch.
 
     Args:
@@ -41,14 +41,27 @@ class Append(NamedTuple):
         done: is told the result, or the exception.
     """
 
-    memory: Memory
-    messages: list[Message]
-    weights: Sequence[Weight]
-    encoding: str
-    token: str
-    idempotent: str | None
-    replace: bool
-    done: Callable[[Any], None]
+    __slots__ = ("done", "encoding", "idempotent", "memory", "messages", "replace", "token", "weights")
+
+    def __init__(
+        self,
+        memory: Memory,
+        messages: list[Message],
+        weights: Sequence[Weight],
+        encoding: str,
+        token: str,
+        idempotent: str | None,
+        replace: bool,
+        done: Callable[[Any], None],
+    ) -> None:
+        self.memory = memory
+        self.messages = messages
+        self.weights = weights
+        self.encoding = encoding
+        self.token = token
+        self.idempotent = idempotent
+        self.replace = replace
+        self.done = done
 
     @property
     def characters(self) -> int:
@@ -134,31 +147,36 @@ def call(batch: Sequence[Append], said: Fixed, op: str, number: int) -> tuple[li
         else:
             arguments.append(f"{len(append.messages)}{said.idempotency}")
             names.append(keys.idem(append.idempotent))
-        for message, weight in zip(append.messages, append.weights, strict=True):
-            arguments += (message.role, message.content, weight, message.fields)
+        weights = append.weights
+        for at, message in enumerate(append.messages):
+            arguments += (message.role, message.content, weights[at], message.fields)
     return names, arguments
 
 
-def results(batch: Sequence[Append], words: Sequence[str]) -> Iterator[AppendResult | OverBudget]:
-    """Yield what each append of a batch gets from the words of the script's reply, which stored it.
+def results(batch: list[Append], words: list[str]) -> list[AppendResult | OverBudget]:
+    """Return what each append of a batch gets from the words of the script's reply, which stored it.
 
     Raises:
         LookupError, ValueError: the reply is none of our script.
     """
+    found: list[AppendResult | OverBudget] = []
     flush, at = words[0], 2
     for append in batch:
         word = words[at]
         if word == "again":
             first, last, appended, messages, tokens, flush_then = words[at + 1 : at + 7]
-            yield AppendResult(_id(first), _id(last), int(appended), int(messages), int(tokens), flush_then, True)
+            found.append(
+                AppendResult(_id(first), _id(last), int(appended), int(messages), int(tokens), flush_then, True)
+            )
             at += 7
         elif word == "over":
-            yield over_budget(append, int(words[at + 1]), int(words[at + 2]))
+            found.append(over_budget(append, int(words[at + 1]), int(words[at + 2])))
             at += 3
         else:
-            last, messages, tokens = words[at + 1 : at + 4]
-            yield AppendResult(_id(word), _id(last), len(append.messages), int(messages), int(tokens), flush)
+            last, messages, tokens = words[at + 1], words[at + 2], words[at + 3]
+            found.append(AppendResult(_id(word), _id(last), len(append.messages), int(messages), int(tokens), flush))
             at += 4
+    return found
 
 
 def over_budget(append: Append, messages: int, tokens: int) -> OverBudget:

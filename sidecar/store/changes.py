@@ -211,8 +211,8 @@ class Changes:
         else:
             if words[1] == "1":
                 self._on_due(first.memory)
-            for append, result in zip(flown, results(flown, words), strict=True):
-                append.done(result)
+            for at, result in enumerate(results(flown, words)):
+                flown[at].done(result)
 
     # ---- somebody else's lease ----
 

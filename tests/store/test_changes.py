@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -75,7 +76,7 @@ async def test_a_repetition_passes_a_lost_lease(live: LiveStore) -> None:
     await live.locks.release(WHERE, granted.token)
     others = [live.start(WHERE, talk(1), token=granted.token) for _ in range(2)]
     again = live.start(WHERE, talk(1), token=granted.token, idempotent="x")
-    assert await again == first._replace(duplicate=True)
+    assert await again == replace(first, duplicate=True)
     for each in others:
         with pytest.raises(StaleLock):
             await each
@@ -87,7 +88,7 @@ async def test_a_repetition_passes_somebody_else_s_lease(live: LiveStore) -> Non
     where = memory(Definition("hasty", max_tokens=None, locking=LockPolicy(wait_ms=0)))
     first = await live.append(where, *talk(1), idempotent="x")
     await live.locks.acquire(where, lease_ms=60_000)
-    assert await live.append(where, *talk(1), idempotent="x") == first._replace(duplicate=True)
+    assert await live.append(where, *talk(1), idempotent="x") == replace(first, duplicate=True)
     with pytest.raises(Locked):
         await live.append(where, *talk(1), idempotent="y")
 

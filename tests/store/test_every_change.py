@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -104,7 +105,7 @@ class Driver:
         call = self._send(where, new, token=token, idempotent=idempotent, replace=afresh)
         first = self._firsts.get((id(model), idempotent or ""))
         if first is not None:
-            assert await call == first._replace(duplicate=True)
+            assert await call == replace(first, duplicate=True)
             return
         if await self._refused(call, model, token):
             return

@@ -71,6 +71,7 @@ async def test_a_read_returns_what_the_model_says(
 
 # ---- the rules, one by one ----
 
+
 @pytest.mark.parametrize(("tokens", "fits"), [(6, False), (7, True), (None, True)])
 async def test_a_summary_within_the_budget_where_no_message_can_be(
     live: LiveStore, redis_client: Redis, tokens: int | None, fits: bool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -81,7 +82,7 @@ async def test_a_repeated_write_is_not_made_twice(live: LiveStore) -> None:
     where = memory(ENDLESS)
     first = await live.append(where, *talk(1), replace=True, idempotent="x")
     await live.append(where, *talk(1))
-    assert await live.append(where, *talk(1), replace=True, idempotent="x") == first._replace(duplicate=True)
+    assert await live.append(where, *talk(1), replace=True, idempotent="x") == replace(first, duplicate=True)
     assert (await live.info(where)).messages == 2
 
 
