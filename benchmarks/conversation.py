@@ -64,6 +64,11 @@ def messages(count: int) -> tuple[str, ...]:
     return tuple(_message(random) for _ in range(count))
 
 
+def turns(count: int) -> list[tuple[str, str]]:
+    """Return the same texts, each with its role: a user and an assistant speak in turn."""
+    return [(("user", "assistant")[number % 2], text) for number, text in enumerate(messages(count))]
+
+
 def _message(random: Random) -> str:
     text = ""
     while len(text) < MESSAGE_BYTES:

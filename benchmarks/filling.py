@@ -7,12 +7,12 @@ way; only nothing is measured here.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import hiredis
 
 from benchmarks.client import FIRST_NUMBER, LoadFailed
-from benchmarks.conversation import messages
+from benchmarks.conversation import turns
 from benchmarks.load import NUMBER
 from benchmarks.scripts import ScriptCalls, load_scripts
 from benchmarks.stage import Stage
@@ -40,9 +40,23 @@ def fill(stage: Stage, instance: str, size: int) -> None:
     """
     assert size % TURNS == 0, "calls have all the same messages"
     load_scripts(stage.redis, "append")
-    turns = [(("user", "assistant")[number % 2], text) for number, text in enumerate(messages(TURNS))]
-    call = ScriptCalls(0).append(stage.memory(instance), *turns)
+    call = ScriptCalls(0).append(stage.memory(instance), *turns(TURNS))
     send(stage.redis_server.port, (call.replace(NUMBER, b"%d" % (FIRST_NUMBER + at)) for at in range(size // TURNS)))
+
+
+def fill_each(stage: Stage, instances: Sequence[str], size: int) -> None:
+    """Append the same `size` messages, of one call, to each of several memories.
+
+    Raises:
+        LoadFailed: Redis refused a call.
+    """
+    load_scripts(stage.redis, "append")
+    calls, said = ScriptCalls(0), turns(size)
+    memories = (stage.memory(instance) for instance in instances)
+    send(
+        stage.redis_server.port,
+        (calls.append(memory, *said).replace(NUMBER, b"%d" % FIRST_NUMBER) for memory in memories),
+    )
 
 
 def send(port: int, requests: Iterable[bytes]) -> None:
