@@ -72,6 +72,7 @@ COMPILED = (
     "store/kept_reads.py",
     "store/memory_store.py",
     "store/scripts.py",
+    "store/whole_reads.py",
     "tokens/fast.py",
 )
 

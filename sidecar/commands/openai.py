@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from sidecar.commands.chat_messages import called, content_of, fields_of, image_url_of, results_behind_calls, words_of
-from sidecar.memory.message import PROTECTED_ROLES, ROLES, SUMMARY_HEADING
+from sidecar.memory.message import PROTECTED_ROLES, SUMMARY_HEADING
 from sidecar.memory.results import ReadResult
 from sidecar.memory.stored_message import StoredMessage
 
@@ -31,7 +31,14 @@ LONGEST_ID = 40
 
 _BAD_IN_NAME = re.compile(r"[\s<|\\/>]+")
 _BAD_IN_TOOL_NAME = re.compile(r"[^a-zA-Z0-9_-]")
-_BEGINNINGS = {role: b'{"role":"%b","content":' % role.encode() for role in ROLES}
+
+
+class _Plain(msgspec.Struct, gc=False):
+    """A message that is nothing but this."""
+
+    role: str
+    content: str
+
 
 _encode = msgspec.json.Encoder().encode
 
@@ -42,19 +49,15 @@ def to_openai(result: ReadResult) -> bytes:
     The summary stands behind the leading instructions, as a system message of its own.
     """
     messages = results_behind_calls(result.messages)
-    # Nearly all messages are nothing but role and content; only for the others are objects built.
-    parts = [
-        b"%b%b}" % (_BEGINNINGS[message.role], _encode(message.content))
-        if message.fields is None
-        else _encode(_message(message))
-        for message in messages
+    parts: list[_Plain | dict[str, Any]] = [
+        _Plain(message.role, message.content) if message.fields is None else _message(message) for message in messages
     ]
     if result.summary:
         leading = 0
         while leading < len(parts) and messages[leading].role in PROTECTED_ROLES:
             leading += 1
-        parts.insert(leading, b'{"role":"system","content":%b}' % _encode(SUMMARY_HEADING + result.summary))
-    return b"[%b]" % b",".join(parts)
+        parts.insert(leading, _Plain("system", SUMMARY_HEADING + result.summary))
+    return _encode(parts)
 
 
 def _message(message: StoredMessage) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from sidecar.store.grown_reads import CANNOT, grown, most_new_tokens
 from sidecar.store.kept_reads import Kept, KeptReads, Question
 from sidecar.store.packed import unpacked
 from sidecar.store.pipe import Argument, Pipe, Reply
+from sidecar.store.whole_reads import APART, Told, WholeReads, as_messages, is_whole
 
 T = TypeVar("T")
 
@@ -60,6 +61,7 @@ class MemoryStore:
         self._pipe = pipe
         self._changes = changes
         self._kept_reads = kept_reads
+        self._whole_reads = WholeReads(pipe)
         self._owner = object()  # nobody gets what another user has read
 
     async def close(self) -> None:
@@ -145,24 +147,39 @@ class MemoryStore:
         version = "-" if asked is None else "" if kept is None else kept.version
         growth = CANNOT if kept is None else most_new_tokens(request, kept)
 
-        def understood(reply: list[Reply]) -> Any:
+        def understood(reply: list[Reply] | Told) -> Any:
             if kept is not None and len(reply) == SAME_PARTS:
                 return Found(kept.result, "", 0, [])
-            if kept is not None and len(reply) == GROWN_PARTS:
-                found: Any = _found_more(request, kept, reply)
+            if isinstance(reply, Told):
+                found: Any = _found_all(request, reply)
+            elif kept is not None and len(reply) == GROWN_PARTS:
+                found = _found_more(request, kept, reply)
             else:
                 found = _found(request, reply)
             if asked is not None and isinstance(found, Found):
-                self._keep(asked, _text(reply[-1]), found.result)
+                told = reply.version if isinstance(reply, Told) else reply[-1]
+                self._keep(asked, _text(told), found.result)
             return found
 
-        self._pipe.call_script(
-            "read",
-            (keys.log, keys.meta, keys.keep, *noted),
-            (*bounds, life, *choice, wait_ms, kept_share, summary_share, version, growth, *class_shares),
-            lambda reply: done(_understood(memory, reply, understood)),
-            resend=True,  # also where it notes that it was there: twice says the same
-        )
+        def arguments(growth: int) -> tuple[Argument, ...]:
+            return (*bounds, life, *choice, wait_ms, kept_share, summary_share, version, growth, *class_shares)
+
+        def answered(reply: Reply | Told) -> None:
+            done(_understood(memory, reply, understood))
+
+        def read() -> None:
+            self._pipe.call_script(
+                "read",
+                (keys.log, keys.meta, keys.keep, *noted),
+                arguments(growth),
+                answered,
+                resend=True,  # also where it notes that it was there: twice says the same
+            )
+
+        if kept is None and not noted and not wait_ms and is_whole(request) and self._whole_reads.suits(memory):
+            self._whole_reads.read(memory, arguments(APART), answered, otherwise=read)
+        else:
+            read()
 
     def _keep(self, asked: Question, version: str, result: ReadResult) -> None:
         if version:
@@ -210,9 +227,9 @@ def _shares(definition: Definition, budget: int | None) -> list[Argument]:
     return shares
 
 
-def _understood(memory: Memory, reply: Reply, read: Callable[[list[Reply]], T]) -> T | BaseException:
+def _understood(memory: Memory, reply: Reply | Told, read: Callable[[Any], T]) -> T | BaseException:
     """Return what `read` makes of a reply, or the exception in it; whoever asked must be answered in any case."""
-    if not isinstance(reply, list):
+    if not isinstance(reply, list | Told):
         return as_error(reply)
     try:
         return read(reply)
@@ -233,20 +250,30 @@ def _found(request: ReadRequest, reply: list[Reply]) -> Any:
             f"message {id_} (with what belongs to its tool call) has {weight} tokens, and {left} are left of the "
             "budget; raise TOKENS, or take OVERSIZE SKIP or TRUNCATE"
         )
-    summary, summary_tokens, messages, tokens, more, left_out, entries, newest, cut, _ = reply
-    numbers = [int(_text(value)) for value in (summary_tokens, messages, tokens, left_out)]
-    result = ReadResult(
-        summary=_text(summary) if summary else None,
-        summary_tokens=numbers[0],
-        messages=unpacked(cast("bytes", entries)),
-        total_messages=numbers[1],
-        total_tokens=numbers[2],
-        more=more == 1,
-        left_out=numbers[3],
-        format=request.format,
-    )
+    *totals, more, left_out, entries, newest, cut, _ = reply
+    result = _result(request, totals, unpacked(cast("bytes", entries)))
+    result.more, result.left_out = more == 1, int(_text(left_out))
     room, unit = cast("list[Any]", cut) if cut else (0, b"")
     return Found(result, _text(newest), room, unpacked(unit))
+
+
+def _found_all(request: ReadRequest, told: Told) -> Found:
+    return Found(_result(request, told.totals, as_messages(told.entries)), "", 0, [])
+
+
+def _result(request: ReadRequest, totals: Sequence[Reply], messages: list[StoredMessage]) -> ReadResult:
+    """Return a result with nothing left out; `totals` as the script begins its reply."""
+    summary, summary_tokens, total_messages, total_tokens = totals
+    return ReadResult(
+        summary=_text(summary) if summary else None,
+        summary_tokens=int(_text(summary_tokens)),
+        messages=messages,
+        total_messages=int(_text(total_messages)),
+        total_tokens=int(_text(total_tokens)),
+        more=False,
+        left_out=0,
+        format=request.format,
+    )
 
 
 def _found_more(request: ReadRequest, kept: Kept, reply: list[Reply]) -> Found:

@@ -160,6 +160,12 @@ class LiveStore:
         """Ask for the state and wait."""
         return await self.sent(lambda done: self.store.info(where, done))
 
+    async def ping(self) -> None:
+        """Wait for the answers to everything that was sent before."""
+        problem: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self.store.ping(problem.set_result)
+        assert await problem is None
+
     async def clear(self, where: Memory, *, token: str = "") -> int:
         """Clear and wait."""
         return await self.sent(lambda done: self.store.clear(where, done, token=token))

@@ -11,7 +11,8 @@
 --       9 ms that the caller will wait if there is nothing, 0 = not at all
 --       10 most tokens of instructions and pins   11 most tokens of the summary, -1 = what the budget lets
 --       12 the version that came with an earlier reply to the same question, "" = there is none, "-" = none is wanted
---       13 most tokens of a new message with which the caller can go on from that reply by himself, -1 = he cannot
+--       13 most tokens of a new message with which the caller can go on from that reply by himself, -1 = he cannot;
+--       -2 = everything is wanted, and the caller has asked for the entries beside us
 --       14 … class, most tokens of its messages
 -- Without a budget: all of them; with 2 the newest; with 2 and 3 the oldest after that id. With a budget: the summary
 -- and what every read contains (keep) as far as they fit, then the newest others, without a gap, as far as they fit; of
@@ -25,9 +26,12 @@
 --       none is wanted or nobody can tell; or, with "error" in 7, { "oversize", id, tokens, room };
 --       or, where the version in 12 is that of now, { "same" }: the earlier reply holds;
 --       or, where messages as in 13 have come since, and nothing else has happened,
---       { "grown", entries that have come, messages in all, tokens in all with summary, version }.
+--       { "grown", entries that have come, messages in all, tokens in all with summary, version };
+--       or, with -2 in 13, { summary or "", its tokens, messages in all, tokens in all with summary, version,
+--       { epoch, fence }, entries in the log, id of the newest one or "" }.
 -- Cost: O(entries returned + kept ones), plus at most MAX_SKIPPED that are passed over; with 8, at most MAX_SCANNED.
--- With KEYS 4, O(log n) for each entry returned. Where the reply is "same" or "grown", O(kept ones + new entries).
+-- With KEYS 4, O(log n) for each entry returned. Where the reply is "same" or "grown", O(kept ones + new entries). With
+-- -2 in 13, O(1).
 
 -- A function is made anew each time that a script runs, so what a reply of "same" does not need stands behind it.
 
@@ -69,15 +73,22 @@ end
 -- What makes this reply differ from an earlier one to the same question. Ids rise, so whoever appends changes the newest;
 -- whoever removes changes the length, and what a flush removes and UNDO puts back, the fence. A memory that a client made
 -- by hand has no epoch, and so no version.
-local version, base, length = '', nil, nil
+local apart = ARGV[13] == '-2'
+local version, base, length, last = '', nil, nil, nil
+if apart or (ARGV[12] ~= '-' and state[6]) then
+  last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
+  last, length = last and last[1], redis.call('XLEN', log)
+end
 if ARGV[12] ~= '-' and state[6] then
-  local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
   local kept_ones = budget >= 0 and redis.call('ZRANGE', keep, 0, -1) or {}
   local pinned = table.concat(kept_ones, ' ')
   base = redis.sha1hex(table.concat({ state[6], state[8] or '', summary_tokens, summary, pinned }, ' '))
-  length = redis.call('XLEN', log)
-  version = table.concat({ base, messages, tokens, length, last and last[1] or '-', #kept_ones }, ' ')
+  version = table.concat({ base, messages, tokens, length, last or '-', #kept_ones }, ' ')
   if version == ARGV[12] then return { 'same' } end
+end
+
+if apart then
+  return { summary, summary_tokens, messages, tokens, version, { state[6], state[8] }, length, last or '' }
 end
 
 -- include: units
