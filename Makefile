@@ -110,12 +110,12 @@ $(LOCKED): requirements/dev.txt
 	@touch $@
 
 # Nothing is fetched here: the build backend is in the lock.
-$(INSTALLED): $(LOCKED) pyproject.toml hatch_build.py sidecar/resp/_wire.c
+$(INSTALLED): $(LOCKED) pyproject.toml hatch_build.py $(shell find sidecar -name '*.c' -o -name '*.h')
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 # Both in the lock: nothing is fetched. A machine without a compiler gets a wheel as well, of Python alone.
-$(COMPILED): $(LOCKED) pyproject.toml hatch_build.py $(shell find sidecar -name '*.py' -o -name '*.c' -o -name '*.lua')
+$(COMPILED): $(LOCKED) pyproject.toml hatch_build.py $(shell find sidecar -name '*.py' -o -name '*.c' -o -name '*.h' -o -name '*.lua')
 	rm -rf build/wheel build/compiled
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/wheel .
 	$(BIN)/python -m pip install --quiet --no-deps --no-compile --target build/compiled build/wheel/*.whl

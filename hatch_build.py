@@ -1,8 +1,8 @@
 """Compiles what every request passes, where that is possible, for an installation and for a wheel.
 
-Two steps. `sidecar/resp/_wire.c` is a second of work and always done. The modules in `COMPILED` are Python that mypyc
-makes C of, about a minute of work; only a wheel gets them, and every installation but an editable one is a wheel: in a
-working tree the sources must be what runs.
+Two steps. What is written in C (`SOURCES`) is a few seconds of work and always done. The modules in `COMPILED` are
+Python that mypyc makes C of, about a minute of work; only a wheel gets them, and every installation but an editable one
+is a wheel: in a working tree the sources must be what runs.
 
 Neither is needed: without them the same modules run as they are written, at the price that README.md names. So a
 machine without a C compiler or without Python's headers gets a warning and everything else, and so does whoever asks
@@ -25,9 +25,9 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-SOURCE = Path("sidecar/resp/_wire.c")
-MODULE = SOURCE.with_suffix(".abi3.so")
-"""Beside its source, where an editable installation finds it too."""
+SOURCES = (Path("sidecar/resp/_wire.c"), Path("sidecar/tokens/_bpe.c"))
+SUFFIX = ".abi3.so"
+"""Of a module, which lies beside its source, where an editable installation finds it too."""
 
 PURE = "MEMSIDECAR_PURE"
 
@@ -74,6 +74,7 @@ COMPILED = (
     "store/scripts.py",
     "store/whole_reads.py",
     "tokens/fast.py",
+    "tokens/native.py",
 )
 
 # Types of other packages may be missing where a wheel is built: what comes from them is then looked at when it runs.
@@ -87,13 +88,15 @@ class CompileHook(BuildHookInterface):  # type: ignore[type-arg]  # its paramete
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, and if that works make it a wheel for this platform."""
-        target = Path(self.root) / MODULE
-        target.unlink(missing_ok=True)  # an old one would go on being used
+        for source in SOURCES:  # an old one would go on being used
+            (Path(self.root) / source).with_suffix(SUFFIX).unlink(missing_ok=True)
         if os.environ.get(PURE) == "1":
             return
-        if self._run(_command(Path(self.root) / SOURCE, target), str(SOURCE)):
-            build_data["artifacts"].append(str(MODULE))
-            _for_this_platform(build_data)
+        for source in SOURCES:
+            module = source.with_suffix(SUFFIX)
+            if self._run(_command(Path(self.root) / source, Path(self.root) / module), str(source)):
+                build_data["artifacts"].append(str(module))
+                _for_this_platform(build_data)
         if version != "editable":
             self._translate(build_data)
 

@@ -20,7 +20,7 @@ class Charge(msgspec.Struct, frozen=True):
     redis_url: str
     key_prefix: str
     project: str
-    token_engine: Literal["auto", "tiktoken", "gigatoken"] = "auto"
+    token_engine: Literal["auto", "native", "gigatoken", "tiktoken"] = "auto"
     log_level: str = "info"
     sentinel_username: str | None = None
     sentinel_password: str | None = None

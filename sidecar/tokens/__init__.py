@@ -1,9 +1,9 @@
 """Exact token counts, offline.
 
-`counter` chooses between two engines with the same counts: `exact` (tiktoken, the definition) and `fast`
-(gigatoken). `vocabulary` and `models` say what is counted by, `cuts` how long texts are taken apart,
-`unicode_gap`, `growth` and `selfcheck` when the fast engine must not be trusted. Nothing else in the package
-imports tiktoken or gigatoken.
+`counter` chooses among three engines with the same counts: `native` (our own C, `_bpe.c`), `fast` (gigatoken) and
+`exact` (tiktoken, the definition). `vocabulary` and `models` say what is counted by, `cuts` how long texts are taken
+apart, `selfcheck` when a fast engine must not be trusted, `unicode_gap` and `growth` when gigatoken must not. Nothing
+else in the package imports tiktoken or gigatoken.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class TiktokenCounter:
 
     Args:
         encoding: name of a shipped vocabulary.
-        fallback_reason: why this counts instead of gigatoken; None where tiktoken was what one wanted.
+        fallback_reason: why this counts instead of a faster engine; None where tiktoken was what one wanted.
 
     Raises:
         UnknownEncoding, BrokenVocabulary: as `load_encoding`, which this calls.

@@ -180,7 +180,7 @@ class GigatokenCounter:
             import_module("numpy")
             encode("")
         except Exception as exc:
-            raise FastEngineUnavailable(f"building it failed ({type(exc).__name__}: {exc})") from exc
+            raise FastEngineUnavailable("gigatoken", f"building it failed ({type(exc).__name__}: {exc})") from exc
         self.builds += 1
         return encode
 
@@ -202,6 +202,7 @@ def require_verified(found: str | None) -> None:
         FastEngineUnavailable: it is another one, or none.
     """
     if found is None:
-        raise FastEngineUnavailable("it is not installed", installed=False)
+        raise FastEngineUnavailable("gigatoken", "it is not installed", installed=False)
     if not found.startswith(VERIFIED_GIGATOKEN):
-        raise FastEngineUnavailable(f"version {found} is not verified to count like tiktoken, {VERIFIED_GIGATOKEN}* is")
+        reason = f"version {found} is not verified to count like tiktoken, {VERIFIED_GIGATOKEN}* is"
+        raise FastEngineUnavailable("gigatoken", reason)

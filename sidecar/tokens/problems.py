@@ -5,7 +5,7 @@
     ├── UnknownEncoding       (ValueError)    configuration names a vocabulary that is not shipped
     ├── NotUnicode            (ValueError)    the text holds half of a surrogate pair, so it has no UTF-8
     ├── BrokenVocabulary      (ValueError)    a shipped vocabulary file is missing or damaged
-    └── FastEngineUnavailable (RuntimeError)  `gigatoken` was asked for by name and cannot be used
+    └── FastEngineUnavailable (RuntimeError)  a fast engine was asked for by name and cannot be used
 
 Most are ValueErrors as well, so that a caller may treat a bad text or name like any other bad value without
 knowing this package. The general tree is in `sidecar.errors`.
@@ -51,14 +51,21 @@ class BrokenVocabulary(MemsidecarError, ValueError):
         super().__init__(f"the vocabulary file {path} {problem}; reinstall memsidecar")
 
 
-class FastEngineUnavailable(MemsidecarError, RuntimeError):
-    """`gigatoken` was demanded, and cannot count exactly here."""
+_REMEDIES = {
+    "native": "install memsidecar anew where there is a C compiler with Python's headers",
+    "gigatoken": "install memsidecar[fast]",
+}
 
-    def __init__(self, reason: str, *, installed: bool = True) -> None:
+
+class FastEngineUnavailable(MemsidecarError, RuntimeError):
+    """A fast engine was demanded, and cannot count exactly here."""
+
+    def __init__(self, engine: str, reason: str, *, installed: bool = True) -> None:
         super().__init__(
-            f"the token engine gigatoken cannot be used: {reason};"
-            " install memsidecar[fast], or set the engine to auto or tiktoken"
+            f"the token engine {engine} cannot be used: {reason};"
+            f" {_REMEDIES[engine]}, or set the engine to auto or tiktoken"
         )
+        self.engine = engine
         self.reason = reason
         self.installed = installed
 

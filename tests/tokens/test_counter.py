@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import cast, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -14,15 +14,16 @@ from sidecar.tokens.exact import TiktokenCounter
 from sidecar.tokens.problems import FastEngineUnavailable, UnknownEncoding
 from sidecar.tokens.selfcheck import CASES
 from sidecar.tokens.vocabulary import ENCODINGS, load_encoding
-from tests.tokens.texts import TEXTS
+from tests.tokens.texts import TEXTS, needs_compiled
 
-ENGINES: tuple[Engine, ...] = get_args(Engine)
+ENGINES = [pytest.param(name, marks=needs_compiled) if name == "native" else name for name in get_args(Engine)]
 
 
 class OffByOne:
     """An engine that is right on every text but one."""
 
     encoding = "o200k_base"
+    engine = "native"
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -42,11 +43,13 @@ def test_every_counter_counts_alike(encoding: str, engine: Engine, text: str) ->
     assert counter.count(text) == len(load_encoding(encoding).encode(text, disallowed_special=()))
 
 
+@needs_compiled
 @pytest.mark.parametrize(
-    ("engine", "counts"), [("auto", "gigatoken"), ("gigatoken", "gigatoken"), ("tiktoken", "tiktoken")]
+    ("engine", "counts"),
+    [("auto", "native"), ("native", "native"), ("gigatoken", "gigatoken"), ("tiktoken", "tiktoken")],
 )
 def test_which_engine_counts(engine: Engine, counts: str) -> None:
-    """With gigatoken installed, `auto` takes it, for no reason to fall back; the others take what they say."""
+    """Where our own C was compiled, `auto` takes it, with no reason to fall back; the others take what they say."""
     counter = load_counter("o200k_base", engine)
     assert (counter.engine, counter.fallback_reason) == (counts, None)
 
@@ -58,8 +61,9 @@ def test_a_counter_is_loaded_once(engine: Engine) -> None:
 
 
 def test_auto_shares_the_engine_it_chooses() -> None:
-    """Asking for `auto` and for gigatoken by name loads the vocabulary once."""
-    assert load_counter("o200k_base", "auto") is load_counter("o200k_base", "gigatoken")
+    """Asking for `auto` and for the engine that it chooses by name loads the vocabulary once."""
+    counter = load_counter("o200k_base", "auto")
+    assert counter is load_counter("o200k_base", cast(Engine, counter.engine))
 
 
 def test_an_unknown_encoding_is_refused() -> None:
@@ -82,13 +86,14 @@ def test_an_engine_with_one_wrong_count_is_not_taken(case: int) -> None:
     with capture_logs() as logs:
         counter = choose("o200k_base", lambda: checked(OffByOne(text)))
     assert isinstance(counter, TiktokenCounter)
-    assert counter.fallback_reason == reason
+    assert counter.fallback_reason == f"native: {reason}"
     assert counter.count(text) == right
     assert logs == [
         {
-            "event": "tokens are counted by tiktoken, which is slower",
+            "event": "a token engine cannot be used",
             "log_level": "warning",
             "encoding": "o200k_base",
+            "engine": "native",
             "reason": reason,
         }
     ]
@@ -98,13 +103,38 @@ def test_an_engine_that_is_not_installed_is_no_reason_to_warn() -> None:
     """Without the optional engine tiktoken counts, with the reason but without a warning."""
 
     def missing() -> OffByOne:
-        raise FastEngineUnavailable("it is not installed", installed=False)
+        raise FastEngineUnavailable("gigatoken", "it is not installed", installed=False)
 
     with capture_logs() as logs:
         counter = choose("o200k_base", missing)
     assert isinstance(counter, TiktokenCounter)
-    assert counter.fallback_reason == "it is not installed"
+    assert counter.fallback_reason == "gigatoken: it is not installed"
     assert logs == []
+
+
+def test_the_first_engine_that_can_be_used_is_taken() -> None:
+    """Where the first one is not there or counts wrong, the next one is asked, and none behind it."""
+    right, unasked = OffByOne("a text that is not in the self-check"), OffByOne("never loaded")
+
+    def missing() -> OffByOne:
+        raise FastEngineUnavailable("native", "it was not compiled", installed=False)
+
+    wrong = OffByOne(CASES[3][0])
+    assert choose("o200k_base", missing, lambda: checked(wrong), lambda: checked(right), lambda: unasked) is right
+
+
+def test_the_reasons_against_all_engines_are_told() -> None:
+    """Where tiktoken counts, one can read why none of the others does."""
+
+    def missing() -> OffByOne:
+        raise FastEngineUnavailable("native", "it was not compiled", installed=False)
+
+    def old() -> OffByOne:
+        raise FastEngineUnavailable("gigatoken", "it is too old")
+
+    counter = choose("o200k_base", missing, old)
+    assert isinstance(counter, TiktokenCounter)
+    assert counter.fallback_reason == "native: it was not compiled; gigatoken: it is too old"
 
 
 def test_an_engine_asked_for_by_name_must_be_right() -> None:

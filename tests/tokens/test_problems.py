@@ -32,9 +32,15 @@ from sidecar.tokens.problems import (
         ),
         (BrokenVocabulary(Path("v/x"), "is odd"), "the vocabulary file v/x is odd; reinstall memsidecar"),
         (
-            FastEngineUnavailable("it is asleep"),
+            FastEngineUnavailable("gigatoken", "it is asleep"),
             "the token engine gigatoken cannot be used: it is asleep;"
             " install memsidecar[fast], or set the engine to auto or tiktoken",
+        ),
+        (
+            FastEngineUnavailable("native", "it was not compiled", installed=False),
+            "the token engine native cannot be used: it was not compiled;"
+            " install memsidecar anew where there is a C compiler with Python's headers,"
+            " or set the engine to auto or tiktoken",
         ),
     ],
     ids=lambda value: type(value).__name__,

@@ -1,13 +1,17 @@
-"""Texts that tell tokenizers apart: one strategy for all of Unicode, one for the places where they go wrong."""
+"""Texts that tell tokenizers apart: one strategy for all of Unicode, one for the places where they go wrong; and what
+tests of several engines need."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import gigatoken
+import pytest
 from hypothesis import strategies as st
 
 from sidecar.tokens.vocabulary import vocabulary
@@ -28,6 +32,12 @@ _PIECES = [
 HOSTILE_TEXT = st.lists(st.sampled_from(_PIECES), max_size=60).map("".join)
 
 TEXTS = ANY_TEXT | HOSTILE_TEXT
+
+needs_compiled = pytest.mark.skipif(
+    find_spec("sidecar.tokens._bpe") is None and os.environ.get("CI") != "true",
+    reason="sidecar/tokens/_bpe.c was not compiled; with a C compiler and Python's headers, `make setup` does it",
+)
+"""For tests of the engine `native`; where CI is set they fail without it."""
 
 
 def gigatoken_alone(encoding: str) -> Callable[[str], list[int]]:
