@@ -118,7 +118,7 @@ $(INSTALLED): $(LOCKED) pyproject.toml hatch_build.py $(shell find sidecar -name
 $(COMPILED): $(LOCKED) pyproject.toml hatch_build.py $(shell find sidecar -name '*.py' -o -name '*.c' -o -name '*.h' -o -name '*.lua')
 	rm -rf build/wheel build/compiled
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/wheel .
-	$(BIN)/python -m pip install --quiet --no-deps --no-compile --target build/compiled build/wheel/*.whl
+	$(BIN)/python -m pip install --quiet --no-deps --target build/compiled build/wheel/*.whl
 	@touch $@
 
 $(LOCK_VENV)/.installed:

@@ -71,7 +71,7 @@ static inline unsigned class_at(const byte *at, unsigned *size)
 
     if (point < 0x80) {
         *size = 1;
-        return blocks[block_of[0]][point];
+        return blocks[CLASSES][point]; /* ASCII has more than one class, so it is the first block behind them */
     }
     if (point < 0xE0) {
         *size = 2;
