@@ -80,7 +80,9 @@ bench-peers: $(INSTALLED) $(COMPILED) $(PEERS:%=$(PEER_VENVS)/%/.locked) ## meas
 
 lock: $(LOCK_VENV)/.installed ## renew requirements/*.txt from pyproject.toml (ARGS=--upgrade for the newest versions)
 	$(LOCK_COMPILE) --extra dev -o requirements/dev.txt
-	$(LOCK_COMPILE) --extra fast -c requirements/dev.txt -o requirements/runtime.txt
+	$(LOCK_COMPILE) --extra fast --extra openai -c requirements/dev.txt -o requirements/runtime.txt
+	$(BUILD_REQUIRES) | $(LOCK_VENV)/bin/uv pip compile - $(LOCK_OPTIONS) --custom-compile-command "make lock" \
+		--no-annotate -c requirements/dev.txt -o requirements/build.txt
 
 lock-peers: $(PEERS:%=lock-peer-%) ## renew requirements/peers/*.txt from the .in files beside them (ARGS=--upgrade)
 
@@ -91,6 +93,8 @@ clean: ## remove the environments, build results and caches
 # One version per package for every Python, and hashes of all files of it: one lock serves all machines.
 LOCK_OPTIONS = --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes $(ARGS)
 LOCK_COMPILE = $(LOCK_VENV)/bin/uv pip compile pyproject.toml $(LOCK_OPTIONS) --custom-compile-command "make lock"
+# What builds a wheel stands in pyproject.toml alone.
+BUILD_REQUIRES = $(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")'
 
 lock-peer-%: $(LOCK_VENV)/.installed
 	$(LOCK_VENV)/bin/uv pip compile requirements/peers/$*.in $(LOCK_OPTIONS) \

