@@ -1,4 +1,4 @@
-"""Writes the documents, and parts of the README, that follow from the code: `python -m tests.docs`.
+"""Writes the documents, parts of the README, and the dashboard, that follow from the code: `python -m tests.docs`.
 
 `tests/test_docs.py` checks that they are what this would write.
 """
@@ -12,6 +12,8 @@ from sidecar.commands.table import COMMANDS
 from sidecar.config.settings import PREFIX, Settings
 from tests.command_docs import commands_page
 from tests.definition_docs import reference, schema_text
+from tests.monitoring.dashboard import FILE as DASHBOARD
+from tests.monitoring.dashboard import dashboard_text
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 DOCS = README.parent / "docs"
@@ -57,3 +59,4 @@ if __name__ == "__main__":
     README.write_text(with_tables(README.read_text()))
     for name, text in pages().items():
         (DOCS / name).write_text(text)
+    DASHBOARD.write_text(dashboard_text())

@@ -104,9 +104,9 @@ async def cuts(request: web.Request) -> web.StreamResponse:
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[Endpoint]:
-    """Serve on a free port of loopback."""
-    endpoint = Endpoint()
+async def serving(endpoint: Endpoint | None = None) -> AsyncIterator[Endpoint]:
+    """Serve on a free port of loopback; `endpoint` None: a new one."""
+    endpoint = endpoint or Endpoint()
     app = web.Application(client_max_size=1 << 28)
     app.router.add_post("/v1/chat/completions", endpoint.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)

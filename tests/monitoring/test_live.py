@@ -1,0 +1,41 @@
+"""Every query of the dashboard has data where a real Prometheus looks at a real sidecar that has something to do."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.monitoring.panels import ROWS
+from tests.monitoring.stage import asked, staged
+from tests.support.children import Children
+from tests.support.requirements import require_program
+
+LIMIT_S = 60.0
+"""Two scrapes and a round of the load suffice: seconds, on an idle machine."""
+
+
+@pytest.mark.timeout(200)
+async def test_every_query_has_data(children: Children, redis_program: Path, tmp_path: Path) -> None:
+    """While the load goes on, each query of each panel comes to answer with a number."""
+    missing = {(panel.title, query.expression) for row in ROWS for panel in row.panels for query in panel.queries}
+    queries = {
+        (panel.title, query.expression): query for row in ROWS for panel in row.panels for query in panel.queries
+    }
+    async with staged(children, redis_program, require_program("prometheus"), tmp_path) as stage:
+
+        async def look() -> None:
+            while missing:
+                for each in sorted(missing):
+                    found = await asyncio.to_thread(stage.prometheus.now, asked(queries[each]))
+                    if any(series.points for series in found):
+                        missing.discard(each)
+
+        looking = asyncio.create_task(look())
+        deadline = asyncio.get_running_loop().time() + LIMIT_S
+        await stage.life.live(until=lambda: looking.done() or asyncio.get_running_loop().time() > deadline, pause_s=0.2)
+        if looking.done():
+            await looking
+        looking.cancel()
+    assert missing == set()
