@@ -62,9 +62,9 @@ def _quantiles(metric: str, by: str = "") -> tuple[Query, ...]:
 
 
 _COST = (
-    "3600 / 1e6 * (sum by (summariser) (rate(memsidecar_summary_model_tokens_total"
+    "3600 / 1e6 * (sum by (summariser) (rate(memsidecar_model_tokens_total"
     '{$on, direction="in"}[$window])) * $price_in + sum by (summariser) '
-    '(rate(memsidecar_summary_model_tokens_total{$on, direction="out"}[$window])) * $price_out)'
+    '(rate(memsidecar_model_tokens_total{$on, direction="out"}[$window])) * $price_out)'
 )
 
 ROWS = (
@@ -358,7 +358,7 @@ ROWS = (
                 "short",
                 (
                     Query(_rate("memsidecar_flush_tokens_freed_total"), "tokens freed/s"),
-                    Query(_rate("memsidecar_flush_summary_tokens_total"), "tokens of summaries/s"),
+                    Query(_rate("memsidecar_flush_summaries_tokens_total"), "tokens of summaries/s"),
                     Query(_rate("memsidecar_flush_messages_freed_total"), "messages freed/s"),
                 ),
                 "Freed tokens are no longer paid for in each call of the agent's model.",
@@ -379,7 +379,7 @@ ROWS = (
                 "short",
                 (
                     Query(
-                        _rate("memsidecar_summary_model_tokens_total", "summariser, direction"),
+                        _rate("memsidecar_model_tokens_total", "summariser, direction"),
                         "{{summariser}} {{direction}}",
                     ),
                 ),
@@ -389,8 +389,8 @@ ROWS = (
                 "Calls, failures, fallbacks",
                 "ops",
                 (
-                    Query(_rate("memsidecar_summary_model_calls_total", "summariser"), "calls: {{summariser}}"),
-                    Query(_rate("memsidecar_summary_failures_total", "reason"), "no summary: {{reason}}"),
+                    Query(_rate("memsidecar_model_calls_total", "summariser"), "calls: {{summariser}}"),
+                    Query(_rate("memsidecar_summaries_failed_total", "reason"), "no summary: {{reason}}"),
                     Query(_rate("memsidecar_flush_fallbacks_total", "fallback"), "fell back: {{fallback}}"),
                 ),
                 "Tries without a summary, and flushes that went on without their summariser; docs/summarisers.md.",
