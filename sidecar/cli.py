@@ -1,4 +1,4 @@
-"""The command line: `serve`, `worker`, `dev`, `check`.
+"""The command line: `serve`, `worker`, `dev`, `check`, `export`, `import`.
 
 Options win over environment variables (`MEMSIDECAR_…`), which win over defaults. What is wrong with the configuration
 is printed whole, one problem a line, and ends with exit code 2.
@@ -61,12 +61,16 @@ def cli() -> None:
     """
 
 
-_SHARED = (
+_MEMORIES = (
     click.option("--redis-url", metavar="URL", help="The Redis behind the sidecar [redis://127.0.0.1:6379/0]."),
     click.option(
         "--definitions", metavar="FILE", type=click.Path(path_type=Path), help="Memory definitions (YAML) [built in]."
     ),
     click.option("--project", metavar="NAME", help="Separates memories on one Redis [default]."),
+)
+
+_SHARED = (
+    *_MEMORIES,
     click.option("--temporal-address", metavar="HOST:PORT", help="Temporal's frontend [127.0.0.1:7233]."),
     click.option("--temporal-namespace", metavar="NAME", help="Temporal's namespace [default]."),
     click.option("--temporal-task-queue", metavar="NAME", help="Task queue of the flushes [memsidecar-flush]."),
@@ -156,6 +160,107 @@ def check(**options: Any) -> None:
         limits = f"at most {limits}" if limits else "no limit"
         click.echo(f"definition   {definition.id}: {definition.encoding}, {limits}, {definition.flush.strategy}")
     click.echo("The configuration is fine.")
+
+
+@cli.command()
+@click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
+@click.option(
+    "-o", "--output", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), default="-",
+    help="Where to; - is standard output, the default.",
+)  # fmt: skip
+@_with(_MEMORIES)
+def export(patterns: tuple[str, ...], output: Path, **options: Any) -> None:
+    """Write memories as JSON lines.
+
+    A PATTERN is a glob over definition:instance, as that of MEMLIST; without one, all memories of the project are
+    written. It asks Redis itself; no sidecar need run.
+
+    \b
+      memsidecar export -o all.jsonl
+      memsidecar export 'chat:*' notes:7 | gzip > some.jsonl.gz
+    """
+    from sidecar.app.transferring import export_memories
+    from sidecar.config.settings import load_settings
+
+    settings, definitions = load_settings(**options)
+
+    async def work() -> None:
+        done = await export_memories(settings, definitions, patterns or ("*",), output)
+        click.echo(f"exported {_amount(done.memories, done.messages, done.tokens)}", err=True)
+
+    _run_once(work())
+
+
+@cli.command("import")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), default="-")
+@click.option(
+    "--match", "patterns", metavar="PATTERN", multiple=True, help="Only these, a glob over definition:instance."
+)
+@click.option("--definition", metavar="ID", help="Put all memories under this definition.")
+@click.option("--dry-run", is_flag=True, help="Check everything, and store nothing.")
+@click.option(
+    "--from", "source", type=click.Choice(["jsonl", "compozy"]), default="jsonl", show_default=True,
+    help="What to read: FILE, or the lists of Compozy's Go engine on this Redis.",
+)  # fmt: skip
+@click.option("--from-project", metavar="NAME", help="Compozy's project, of the keys compozy:NAME:memory:…")
+@click.option("--from-prefix", metavar="PREFIX", help="What the keys of the lists begin with, where it is not that.")
+@_with(_MEMORIES)
+def import_(
+    file: Path,
+    patterns: tuple[str, ...],
+    definition: str | None,
+    dry_run: bool,
+    source: str,
+    from_project: str | None,
+    from_prefix: str | None,
+    **options: Any,
+) -> None:
+    """Store memories that `memsidecar export` has written.
+
+    FILE is an export; - is standard input, the default. Each memory is stored whole or not at all, where nothing is
+    yet. Run again after whatever ended it, it goes on where it was, and passes over what is there.
+
+    \b
+      memsidecar import all.jsonl --dry-run
+      memsidecar import --from compozy --from-project shop --definition chat
+    """
+    from sidecar.app.transferring import ImportOptions, import_memories, prefix_of
+    from sidecar.config.settings import load_settings
+
+    named = from_prefix is not None, from_project is not None
+    if source == "compozy" and (sum(named) != 1 or definition is None):
+        raise click.UsageError("--from compozy needs --definition, and one of --from-project and --from-prefix")
+    if source == "jsonl" and any(named):
+        raise click.UsageError("--from-project and --from-prefix go with --from compozy")
+    prefix = prefix_of(from_project) if from_project is not None else from_prefix
+    settings, definitions = load_settings(**options)
+    wanted = ImportOptions(file, patterns or ("*",), definition, dry_run, prefix)
+
+    async def work() -> None:
+        done = await import_memories(settings, definitions, wanted)
+        there = f"; {done.there:,} were there already" if done.there else ""
+        dropped = f"; {done.dropped:,} messages are of roles that are not kept" if done.dropped else ""
+        did = "would import" if dry_run else "imported"
+        click.echo(f"{did} {_amount(done.memories, done.messages, done.tokens)}{there}{dropped}", err=True)
+
+    _run_once(work())
+
+
+def _amount(memories: int, messages: int, tokens: int) -> str:
+    return f"{memories:,} memories with {messages:,} messages, {tokens:,} tokens"
+
+
+def _run_once(work: Coroutine[Any, Any, None]) -> NoReturn:
+    """Run what ends by itself; what is wrong with its data is said in a line."""
+    from sidecar.errors import ReplyableError
+    from sidecar.transfer.problems import TransferProblem
+
+    try:
+        _run(work)
+    except TransferProblem as problem:
+        raise click.ClickException(str(problem)) from problem
+    except ReplyableError as problem:
+        raise click.ClickException(problem.reply()) from problem
 
 
 @cli.command()

@@ -37,6 +37,7 @@ _BELOW_APP = {
     "templates",
     "temporal",
     "tokens",
+    "transfer",
 }
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -51,11 +52,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tokens": _DOMAIN | {"metrics"},
     "flush": _DOMAIN | {"metrics", "store"},
     "temporal": _DOMAIN | {"flush", "metrics", "store"},
+    "transfer": _DOMAIN | {"commands", "store"},
     # The store owns the port `Pipe` and the scripts; `net.multiplexer` implements the one and sends the others.
     "net": _DOMAIN | {"commands", "metrics", "resp", "session", "store"},
     # A process of its own, and so a composition root of its own; `app` knows it for what it is started with.
     "deputy": _DOMAIN | {"flush", "logs", "net", "store", "tokens"},
-    "config": _BELOW_APP - {"config"},
+    "config": _BELOW_APP - {"config", "transfer"},
     "logs": set(),
     "app": _BELOW_APP | {"deputy"},
     "dev": _BELOW_APP | {"app"},

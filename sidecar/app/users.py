@@ -97,7 +97,7 @@ class Users:
             watches=self._wakeups,
             counter=self._counter,
             encoding_for_model=encoding_for_model,
-            redactor=_redactor,
+            redactor=redactor,
             catalogue=self._catalogue,
             engine=self._engine,
             preview=self._steps,
@@ -113,5 +113,6 @@ class Users:
         return sum(locks.waiters for locks in self._locks) + self._standing.count
 
 
-def _redactor(policy: PrivacyPolicy) -> Redactor:
+def redactor(policy: PrivacyPolicy) -> Redactor:
+    """Return what carries out a privacy policy."""
     return Redactor(policy, rebuild=from_fields)

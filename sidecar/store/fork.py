@@ -88,6 +88,7 @@ class Forks:
             keys.name,
             definition.ttl_ms or 0,
             *(NO_LIMIT if limit is None else limit for limit in limits),
+            "",
         )
         names = (*_gathered(request.memory, run), request.source.keys.meta)
         reply = await self._script(

@@ -51,8 +51,7 @@ class Walk:
         return ListPage(cursor, keys)
 
     async def _all(self, request: ListRequest) -> tuple[str, list[str]]:
-        prefix, project = (_SPECIAL.sub(r"\\\1", part) for part in (self._space.prefix, encode(self._space.project)))
-        pattern = f"{prefix}:log:{{??}}:{project}:*"
+        pattern = log_pattern(self._space)
         cursor, found = await self._step(
             "SCAN", request.cursor, "MATCH", pattern, "COUNT", request.count, "TYPE", "stream"
         )
@@ -88,6 +87,12 @@ class Walk:
             return ":".join(self._space.parse(name))
         except ValueError:
             return None
+
+
+def log_pattern(space: KeySpace) -> str:
+    """Return the pattern by which SCAN finds the logs of a project."""
+    prefix, project = (_SPECIAL.sub(r"\\\1", part) for part in (space.prefix, encode(space.project)))
+    return f"{prefix}:log:{{??}}:{project}:*"
 
 
 def _text(value: Reply) -> str:
