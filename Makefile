@@ -37,7 +37,7 @@ unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup dev test lint format bench bench-instructions bench-compare bench-peers compiled lock lock-peers clean
+.PHONY: help setup dev test lint format docs bench bench-instructions bench-compare bench-peers compiled lock lock-peers clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -63,6 +63,9 @@ lint: $(INSTALLED) ## format, lint and types, without the tests
 format: $(INSTALLED) ## rewrite the sources in the project's format, with what ruff can mend itself
 	$(BIN)/python -m ruff check --fix-only .
 	$(BIN)/python -m ruff format .
+
+docs: $(INSTALLED) ## build the documentation into build/docs; fetches nothing
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet $(ARGS)
 
 bench: $(INSTALLED) $(COMPILED) ## run the benchmarks (ARGS="...")
 	$(WITH_BIN) $(WITH_COMPILED) $(BIN)/python -m benchmarks $(ARGS)

@@ -115,7 +115,9 @@ class Export:
 def _line(entry: Entry, critical: set[str]) -> MessageLine:
     message = entry.message
     pinned = entry.kept and message.role not in PROTECTED_ROLES and entry.kind not in critical
-    return MessageLine(_chat(message), message.id, _time(message.id), message.tokens, pinned)
+    return MessageLine(
+        id=message.id, at=_time(message.id), tokens=message.tokens, pinned=pinned, message=_chat(message)
+    )
 
 
 def _chat(message: StoredMessage) -> dict[str, object]:

@@ -51,14 +51,16 @@ class MemoryLine(msgspec.Struct, tag_field="type", tag="memory", forbid_unknown_
     summary: SummaryPart | None = None
 
 
-class MessageLine(msgspec.Struct, tag_field="type", tag="message", forbid_unknown_fields=True, omit_defaults=True):
+class MessageLine(
+    msgspec.Struct, tag_field="type", tag="message", forbid_unknown_fields=True, omit_defaults=True, kw_only=True
+):
     """A message. Without an id it gets one; `at` (the time in the id) and `tokens` are for whoever reads the file."""
 
-    message: dict[str, Any]
     id: str = ""
     at: str = ""
     tokens: int = 0
     pinned: bool = False
+    message: dict[str, Any]
 
 
 class EndLine(msgspec.Struct, tag_field="type", tag="end", forbid_unknown_fields=True):
