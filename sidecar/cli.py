@@ -103,7 +103,7 @@ def serve(as_worker: str | None, **options: Any) -> None:
     """Run the sidecar.
 
     It is a proxy in front of Redis that answers the MEM commands. Every option can also be set in the environment, as
-    MEMSIDECAR_REDIS_URL and so on; the README lists the settings that are rarely changed and have no option.
+    MEMSIDECAR_REDIS_URL and so on; docs/configuration.md has the settings that are rarely changed and have no option.
     """
     from sidecar.logs import set_up_logs  # isort: skip # before anything else imports structlog
 
@@ -230,6 +230,8 @@ def import_(
     named = from_prefix is not None, from_project is not None
     if source == "compozy" and (sum(named) != 1 or definition is None):
         raise click.UsageError("--from compozy needs --definition, and one of --from-project and --from-prefix")
+    if source == "jsonl" and file == Path("-") and sys.stdin.isatty():
+        raise click.UsageError("name a FILE, or pipe an export into it")
     if source == "jsonl" and any(named):
         raise click.UsageError("--from-project and --from-prefix go with --from compozy")
     prefix = prefix_of(from_project) if from_project is not None else from_prefix

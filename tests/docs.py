@@ -12,6 +12,7 @@ from pathlib import Path
 from sidecar.commands.table import COMMANDS
 from sidecar.config.settings import PREFIX, Settings
 from tests.command_docs import commands_page
+from tests.command_line_docs import command_line_page
 from tests.definition_docs import reference, schema_text
 from tests.monitoring.dashboard import FILE as DASHBOARD
 from tests.monitoring.dashboard import dashboard_text
@@ -19,7 +20,6 @@ from tests.monitoring.dashboard import dashboard_text
 README = Path(__file__).resolve().parents[1] / "README.md"
 DOCS = README.parent / "docs"
 
-_SETTINGS = re.compile(r"(<!-- settings: .*? -->\n).*?(<!-- end of settings -->)", re.DOTALL)
 _COMMANDS = re.compile(r"(<!-- commands: .*? -->\n).*?(<!-- end of commands -->)", re.DOTALL)
 
 
@@ -32,8 +32,8 @@ def commands_table() -> str:
     return "\n".join(rows) + "\n"
 
 
-def settings_table(names: Iterable[str] = Settings.model_fields) -> str:
-    """Return settings as a Markdown table; all of them unless some are named."""
+def settings_table(names: Iterable[str]) -> str:
+    """Return settings as a Markdown table."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in ((name, Settings.model_fields[name]) for name in names):
         default = "" if field.default is None else f"`{field.default}`"
@@ -64,33 +64,26 @@ _GROUPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "Temporal": ("With the engine `temporal` only; [temporal.md](temporal.md) explains them.", ("temporal_",)),
     "The process, and its limits": (
         "What happens beyond each limit is in [proxy.md](proxy.md#where-clients-connect).",
-        ("command_timeout", "shutdown_", "workers", "max_", "log_"),
+        ("",),
     ),
 }
-"""Headings of the page of settings, what stands below them, and how the names of their settings begin."""
+"""Headings of the page of settings, what stands below them, and how the names of their settings begin; a setting is in
+the first group that takes it."""
 
 
 def settings_page() -> str:
-    """Return docs/configuration.md.
-
-    Raises:
-        ValueError: a setting is in no group, or in two.
-    """
-    names = list(Settings.model_fields)
-    page, seen = [_SETTINGS_HEAD], list[str]()
+    """Return docs/configuration.md."""
+    page, left = [_SETTINGS_HEAD], list(Settings.model_fields)
     for heading, (said, beginnings) in _GROUPS.items():
-        group = [name for name in names if name.startswith(beginnings)]
-        seen += group
+        group = [name for name in left if name.startswith(beginnings)]
+        left = [name for name in left if name not in group]
         page.append(f"## {heading}\n\n" + (f"{said}\n\n" if said else "") + settings_table(group) + "\n")
-    if sorted(seen) != sorted(names):
-        raise ValueError(f"each setting needs one group: {sorted(set(seen) ^ set(names)) or sorted(seen)}")
     return "".join(page).rstrip("\n") + "\n"
 
 
 def with_tables(readme: str) -> str:
-    """Return the README with its generated parts as they should be."""
-    readme = _COMMANDS.sub(lambda found: found[1] + commands_table() + found[2], readme)
-    return _SETTINGS.sub(lambda found: found[1] + settings_table() + found[2], readme)
+    """Return the README with its generated part as it should be."""
+    return _COMMANDS.sub(lambda found: found[1] + commands_table() + found[2], readme)
 
 
 def pages() -> dict[str, str]:
@@ -98,6 +91,7 @@ def pages() -> dict[str, str]:
     return {
         "commands.md": commands_page(),
         "configuration.md": settings_page(),
+        "command-line.md": command_line_page(),
         "definitions.md": reference(),
         "definitions.schema.json": schema_text(),
     }

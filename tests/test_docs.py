@@ -14,22 +14,28 @@ from sidecar.cli import cli
 from sidecar.config.definition_models import DefinitionsFile
 from sidecar.config.settings import PREFIX, Settings
 from sidecar.metrics import Metrics, MetricsCollector
-from tests.docs import DOCS, README, commands_table, pages, settings_table, with_tables
+from tests.docs import DOCS, README, commands_table, pages, settings_page, with_tables
 
 PAGES = (README, *sorted(DOCS.glob("*.md")))
 
 
-def test_the_tables_of_the_readme_are_those_of_the_code() -> None:
-    """The README's tables of commands and settings are what `python -m tests.docs` writes."""
+def test_the_table_of_the_readme_is_that_of_the_code() -> None:
+    """The README's table of commands is what `python -m tests.docs` writes."""
     readme = README.read_text()
     assert commands_table() in readme
-    assert settings_table() in readme
     assert with_tables(readme) == readme
 
 
 def test_the_pages_are_those_of_the_code() -> None:
     """What is generated in docs/ is what `python -m tests.docs` writes."""
     assert [name for name, text in pages().items() if (DOCS / name).read_text() != text] == []
+
+
+def test_every_setting_is_on_its_page_once() -> None:
+    """No group forgets a setting or has it twice."""
+    page = settings_page()
+    for name in Settings.model_fields:
+        assert page.count(f"| `{PREFIX}{name.upper()}` |") == 1, name
 
 
 def test_links_lead_somewhere() -> None:

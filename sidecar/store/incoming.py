@@ -121,7 +121,8 @@ class Incoming:
         if summary is not None:
             words: tuple[Argument, ...] = (
                 *("summary", summary.text, "summary_tokens", summary.tokens, "summary_messages", summary.messages),
-                *("summary_first", summary.first_id, "summary_last", summary.last_id),
+                # The next flush goes on from them where they are there.
+                *(("summary_first", summary.first_id, "summary_last", summary.last_id) if summary.first_id else ()),
             )
             await self._client.command("HSET", aside[1], *words)
         limits = (definition.threshold_tokens, definition.threshold_messages)

@@ -30,7 +30,8 @@ _FIELDS = (
 
 
 class Summary(NamedTuple):
-    """What stands for the messages that flushes took: how many, and the first and last id of them ("" unknown)."""
+    """What stands for the messages that flushes took: how many, and the first and last id of them (both "" where
+    that is not known)."""
 
     text: str
     tokens: int = 0

@@ -103,7 +103,16 @@ class Arriving:
         self._made_by = ""
 
     async def begin(self) -> None:
-        """Look what is there, and how far an earlier run has come."""
+        """Look what is there, and how far an earlier run has come.
+
+        Raises:
+            BadMessage: the summary has ids that are none.
+            MemoryProblem: something else is there.
+            UpstreamError: Redis refused, or cannot be reached.
+        """
+        first, last = ("", "") if self._summary is None else (self._summary.first_id, self._summary.last_id)
+        if (first or last) and _parts_of(first) > _parts_of(last):
+            raise BadMessage("last_id of the summary is before its first_id")
         if self._incoming is None:
             return
         self._filled, self._made_by = await self._incoming.present(self._memory)
@@ -217,10 +226,7 @@ class Arriving:
             milliseconds, sequence = self._last_id
             self._last_id = (max(milliseconds, 1), sequence + 1)
             return "-".join(map(str, self._last_id))
-        found = _ID.fullmatch(said.id)
-        if found is None:
-            raise BadMessage(f"'{said.id[:64]}' is no id; it is two numbers, such as 1732312345678-0, or left out")
-        id_ = int(found[1]), int(found[2])
+        id_ = _parts_of(said.id)
         if id_ <= self._last_id:
             raise BadMessage(f"the id {said.id} must be greater than that of the message before it; ids rise, from 0-1")
         if id_[0] > self._latest_ms:
@@ -245,3 +251,11 @@ class Arriving:
                     f"{self.key} has {amount} {unit}, and '{definition.id}' holds at most {most}; import it into a "
                     "definition with overflow: allow, which a flush brings down"
                 )
+
+
+def _parts_of(id_: str) -> tuple[int, int]:
+    """Return the two numbers of an id."""
+    found = _ID.fullmatch(id_)
+    if found is None:
+        raise BadMessage(f"'{id_[:64]}' is no id; it is two numbers, such as 1732312345678-0, or left out")
+    return int(found[1]), int(found[2])

@@ -13,7 +13,7 @@ the `memory` does not hold: a flush had changed it while it was written, and it 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -33,12 +33,15 @@ class ExportLine(msgspec.Struct, tag_field="type", tag="export", forbid_unknown_
     project: str = ""
 
 
-class SummaryPart(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """What stands for the messages that flushes took: how many, and their first and last id."""
+_Count = Annotated[int, msgspec.Meta(ge=0)]
 
-    text: str
+
+class SummaryPart(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """What stands for the messages that flushes took: how many, and their first and last id, or neither."""
+
+    text: Annotated[str, msgspec.Meta(min_length=1)]
     tokens: int = 0
-    messages: int = 0
+    messages: _Count = 0
     first_id: str = ""
     last_id: str = ""
 
@@ -66,7 +69,7 @@ class MessageLine(
 class EndLine(msgspec.Struct, tag_field="type", tag="end", forbid_unknown_fields=True):
     """Ends a memory."""
 
-    messages: int
+    messages: _Count
 
 
 class VoidLine(msgspec.Struct, tag_field="type", tag="void", forbid_unknown_fields=True):

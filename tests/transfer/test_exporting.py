@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -13,6 +15,7 @@ from sidecar.store.outgoing import PAGE_MESSAGES, Entry, Outgoing
 from sidecar.transfer.exporting import MAX_TRIES, Export
 from sidecar.transfer.problems import MemoryProblem
 from sidecar.transfer.progress import Silent
+from tests.docs import DOCS
 from tests.transfer.moving import DEFINITIONS, SPACE, begun, bring, content, ended, export, lines, memory, talk
 
 
@@ -157,3 +160,16 @@ async def test_what_somebody_made_by_hand_is_written(redis_client: Redis) -> Non
     await redis_client.hset(keys.meta, mapping={"epoch": 1, "encoding": "o200k_base"})
     records, _ = await export(redis_client)
     assert records[2]["message"] == {"role": "", "content": "�"}
+
+
+FENCES = re.findall(r"```json\n(.*?)```", (DOCS / "migration.md").read_text(), re.DOTALL)
+
+
+async def test_the_form_is_that_of_the_page(redis_client: Redis) -> None:
+    """The export that docs/migration.md shows is what an export of that memory is, to the last count."""
+    shown, by_hand = FENCES
+    await bring(redis_client, shown.encode())
+    records, _ = await export(redis_client)
+    assert records == [json.loads(line) for line in shown.splitlines()]
+    await redis_client.flushdb()
+    assert (await bring(redis_client, by_hand.encode())).messages == 1
