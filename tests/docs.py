@@ -1,4 +1,4 @@
-"""Writes the documents, parts of the README, and the dashboard, that follow from the code: `python -m tests.docs`.
+"""Writes what follows from the code, in the documents, the README, the dashboard and the Helm charts: `python -m tests.docs`.
 
 `tests/test_docs.py` checks that they are what this would write.
 """
@@ -11,6 +11,8 @@ from pathlib import Path
 
 from sidecar.commands.table import COMMANDS
 from sidecar.config.settings import PREFIX, Settings
+from tests.chart_schema import schema_text as values_schema_text
+from tests.chart_values import CHARTS, own_values_table, values_table, with_settings
 from tests.command_docs import commands_page
 from tests.command_line_docs import command_line_page
 from tests.definition_docs import reference, schema_text
@@ -19,6 +21,7 @@ from tests.monitoring.dashboard import dashboard_text
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 DOCS = README.parent / "docs"
+KUBERNETES = DOCS / "kubernetes.md"
 
 _COMMANDS = re.compile(r"(<!-- commands: .*? -->\n).*?(<!-- end of commands -->)", re.DOTALL)
 
@@ -97,8 +100,33 @@ def pages() -> dict[str, str]:
     }
 
 
+def with_values(page: str) -> str:
+    """Return docs/kubernetes.md with its generated parts as they should be."""
+    for chart in CHARTS:
+        page = _with_part(page, f"values of {chart.name}", values_table((chart / "values.yaml").read_text()))
+    return _with_part(page, "own values", own_values_table())
+
+
+def _with_part(page: str, name: str, text: str) -> str:
+    part = re.compile(rf"(<!-- {name}: .*? -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+    return part.sub(lambda found: found[1] + text + found[2], page)
+
+
+def chart_files() -> dict[Path, str]:
+    """Return what is generated in the Helm charts, by path."""
+    files: dict[Path, str] = {}
+    for chart in CHARTS:
+        text = with_settings((chart / "values.yaml").read_text())
+        files[chart / "values.yaml"] = text
+        files[chart / "values.schema.json"] = values_schema_text(text, chart.name)
+    return files
+
+
 if __name__ == "__main__":
     README.write_text(with_tables(README.read_text()))
     for name, text in pages().items():
         (DOCS / name).write_text(text)
     DASHBOARD.write_text(dashboard_text())
+    for path, text in chart_files().items():
+        path.write_text(text)
+    KUBERNETES.write_text(with_values(KUBERNETES.read_text()))

@@ -14,7 +14,17 @@ from sidecar.cli import cli
 from sidecar.config.definition_models import DefinitionsFile
 from sidecar.config.settings import PREFIX, Settings
 from sidecar.metrics import Metrics, MetricsCollector
-from tests.docs import DOCS, README, commands_table, pages, settings_page, with_tables
+from tests.docs import (
+    DOCS,
+    KUBERNETES,
+    README,
+    chart_files,
+    commands_table,
+    pages,
+    settings_page,
+    with_tables,
+    with_values,
+)
 
 PAGES = (README, *sorted(DOCS.glob("*.md")))
 
@@ -36,6 +46,14 @@ def test_every_setting_is_on_its_page_once() -> None:
     page = settings_page()
     for name in Settings.model_fields:
         assert page.count(f"| `{PREFIX}{name.upper()}` |") == 1, name
+
+
+def test_the_charts_are_those_of_the_code() -> None:
+    """The settings in the charts' values, their schemas, and the tables of docs/kubernetes.md, are what it writes."""
+    assert [str(path) for path, text in chart_files().items() if path.read_text() != text] == []
+    page = KUBERNETES.read_text()
+    assert "| `redis.urlSecret.name` |" in page
+    assert with_values(page) == page
 
 
 def test_links_lead_somewhere() -> None:
