@@ -38,6 +38,7 @@ class Helm:
         for kind in ("CACHE", "CONFIG", "DATA"):
             self._environment[f"HELM_{kind}_HOME"] = str(folder / kind.lower())
         self._folder = folder / "helm"
+        self._rendered: dict[tuple[str, str, str], str] = {}
         shutil.copytree(HELM, self._folder, ignore=shutil.ignore_patterns("charts"))
         for chart in ("memsidecar", "agent"):
             self._run("dependency", "build", str(self.chart(chart)))
@@ -53,8 +54,10 @@ class Helm:
 
     def render(self, chart: str, values: Values, *, kubernetes: str = NEWEST) -> list[Manifest]:
         """Return everything that would be sent to Kubernetes. Raises AssertionError with what Helm says."""
-        rendered = self._run(*self._template(chart, values, kubernetes))
-        return [manifest for manifest in yaml.safe_load_all(rendered) if manifest is not None]
+        asked = (chart, json.dumps(values, sort_keys=True), kubernetes)
+        if asked not in self._rendered:
+            self._rendered[asked] = self._run(*self._template(chart, values, kubernetes))
+        return [manifest for manifest in yaml.safe_load_all(self._rendered[asked]) if manifest is not None]
 
     def refusal(self, chart: str, values: Values, *, kubernetes: str = NEWEST) -> str:
         """Return what Helm says to values that it must not take."""

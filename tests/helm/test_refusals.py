@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from tests.helm.rendering import Helm, put
-from tests.helm.value_sets import DEFINITIONS, REDIS
+from tests.helm.value_sets import DEFINITIONS, GATEWAY, REDIS
+
+BY_KEDA = GATEWAY["workers alone, by KEDA"]
 
 REFUSED: tuple[tuple[str, Any, str], ...] = (
     ("misspelt", 1, "additional properties 'misspelt' not allowed"),
@@ -66,6 +68,12 @@ def test_a_mistake_is_named(helm: Helm, path: str, value: Any, said: str) -> Non
         (
             REDIS | {"settings": {"engine": "temporal"}, "worker": {"enabled": True, "autoscaling": {"kind": "keda"}}},
             "needs settings.temporalAddress",
+        ),
+        (BY_KEDA | {"temporal": {"tls": {"caSecret": {"name": "ca"}}}}, "only with an API key or a client certificate"),
+        (put(BY_KEDA, "settings.temporalTls", True) | {"temporal": {}}, "only with an API key or a client certificate"),
+        (
+            BY_KEDA | {"temporal": {"apiKeySecret": {"name": "key"}, "tls": {"caSecret": {"name": "ca"}}}},
+            "only where it shows a client certificate",
         ),
     ],
 )

