@@ -40,7 +40,7 @@ unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup dev test lint format docs bench bench-instructions bench-compare bench-peers compiled lock lock-peers clean
+.PHONY: help setup dev test lint format docs charts bench bench-instructions bench-compare bench-peers compiled lock lock-peers clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -70,6 +70,10 @@ format: $(INSTALLED) ## rewrite the sources in the project's format, with what r
 docs: $(INSTALLED) ## build the documentation into build/docs; fetches nothing
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet $(ARGS)
 
+charts: $(HELM) ## make dist/charts/*.tgz, to push to an OCI registry; where .venv has no Helm, with the one on PATH
+	$(WITH_BIN) helm dependency build helm/memsidecar
+	$(WITH_BIN) helm package --destination dist/charts helm/memsidecar-lib helm/memsidecar
+
 bench: $(INSTALLED) $(COMPILED) ## run the benchmarks (ARGS="...")
 	$(WITH_BIN) $(WITH_COMPILED) $(BIN)/python -m benchmarks $(ARGS)
 
@@ -95,7 +99,7 @@ lock: $(LOCK_VENV)/.installed ## renew requirements/*.txt from pyproject.toml (A
 lock-peers: $(PEERS:%=lock-peer-%) ## renew requirements/peers/*.txt from the .in files beside them (ARGS=--upgrade)
 
 clean: ## remove the environments, build results and caches
-	rm -rf $(VENV) $(LOCK_VENV) $(PEER_VENVS) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOCK_VENV) $(PEER_VENVS) build dist helm/memsidecar/charts .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find sidecar tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # One version per package for every Python, and hashes of all files of it: one lock serves all machines.

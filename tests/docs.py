@@ -1,4 +1,4 @@
-"""Writes what follows from the code, in the documents, the README, the dashboard and the Helm charts: `python -m tests.docs`.
+"""Writes what follows from the code (documents, README, dashboard, Helm charts): `python -m tests.docs`.
 
 `tests/test_docs.py` checks that they are what this would write.
 """

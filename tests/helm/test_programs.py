@@ -133,7 +133,7 @@ class Cluster:
 
     def __init__(self, children: Children, redis_port: int, folder: Path) -> None:
         url = f"redis://default:{URL_PASSWORD}@{LOOPBACK}:{redis_port}/0"
-        self.secrets = {"redis": {"url": url}, "agent-redis": {"url": url}}
+        self.secrets = _secrets(folder) | {"redis": {"url": url}, "agent-redis": {"url": url}}
         self.folder = folder
         self._children = children
 
@@ -159,14 +159,15 @@ def _gateway_values() -> dict[str, Any]:
     return REDIS | DEFINITIONS | {"gateway": {"listenHost": LOOPBACK, "ports": ports}, "test": {"definition": "chat"}}
 
 
-async def test_a_gateway_serves_and_passes_its_helm_test(helm: Helm, cluster: Cluster) -> None:
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_gateway_serves_and_passes_its_helm_test(helm: Helm, cluster: Cluster, tls: bool) -> None:
     """The gateway's probe succeeds, its definitions are in force, and the pod of `helm test` has its conversation."""
-    values = _gateway_values()
+    values = _gateway_values() | ({"tls": {"certSecret": {"name": "gateway-cert"}}} if tls else {})
     manifests = helm.render("memsidecar", values)
     pod = named(manifests, "Deployment", "talk-memsidecar-gateway")["spec"]["template"]
     cluster.run(pod["spec"]["containers"][0], pod=pod, manifests=manifests)
     port = values["gateway"]["ports"]["redis"]
-    with redis.Redis(port=port, password=PASSWORD, decode_responses=True) as client:
+    with redis.Redis(port=port, password=PASSWORD, decode_responses=True, ssl=tls, ssl_cert_reqs="none") as client:
         assert "12000000" in str(client.execute_command("MEMDEFS", "chat"))
     test = named(manifests, "Pod", "talk-memsidecar-test")
     talk = cluster.run(

