@@ -38,7 +38,7 @@ class Helm:
         for kind in ("CACHE", "CONFIG", "DATA"):
             self._environment[f"HELM_{kind}_HOME"] = str(folder / kind.lower())
         self._folder = folder / "helm"
-        self._rendered: dict[tuple[str, str, str], str] = {}
+        self._rendered: dict[tuple[str, str, str, str], str] = {}
         shutil.copytree(HELM, self._folder, ignore=shutil.ignore_patterns("charts"))
         for chart in ("memsidecar", "agent"):
             self._run("dependency", "build", str(self.chart(chart)))
@@ -52,11 +52,11 @@ class Helm:
         """Have Helm look for mistakes. Raises AssertionError with what it says."""
         self._run("lint", "--strict", str(self.chart(chart)), *self._given(chart, values))
 
-    def render(self, chart: str, values: Values, *, kubernetes: str = NEWEST) -> list[Manifest]:
+    def render(self, chart: str, values: Values, *, kubernetes: str = NEWEST, release: str = RELEASE) -> list[Manifest]:
         """Return everything that would be sent to Kubernetes. Raises AssertionError with what Helm says."""
-        asked = (chart, json.dumps(values, sort_keys=True), kubernetes)
+        asked = (chart, json.dumps(values, sort_keys=True), kubernetes, release)
         if asked not in self._rendered:
-            self._rendered[asked] = self._run(*self._template(chart, values, kubernetes))
+            self._rendered[asked] = self._run(*self._template(chart, values, kubernetes, release))
         return [manifest for manifest in yaml.safe_load_all(self._rendered[asked]) if manifest is not None]
 
     def refusal(self, chart: str, values: Values, *, kubernetes: str = NEWEST) -> str:
@@ -65,10 +65,10 @@ class Helm:
         assert ended.returncode, f"Helm takes {values}"
         return ended.stderr
 
-    def _template(self, chart: str, values: Values, kubernetes: str) -> list[str]:
+    def _template(self, chart: str, values: Values, kubernetes: str, release: str = RELEASE) -> list[str]:
         folder = str(self.chart(chart))
         options = ["--namespace", NAMESPACE, "--kube-version", kubernetes]
-        return ["template", RELEASE, folder, *options, *self._given(chart, values)]
+        return ["template", release, folder, *options, *self._given(chart, values)]
 
     def _given(self, chart: str, values: Values) -> list[str]:
         """Write values as users do: into a file, where Helm takes every number for a float."""

@@ -113,6 +113,31 @@ def test_names_fit_and_are_unique(helm: Helm, chart: str, name: str) -> None:
     assert max(len(each) for _, each in names) <= 63
 
 
+@pytest.mark.parametrize(("chart", "name"), [("memsidecar", "all there is"), ("agent", "all there is")])
+def test_names_that_yaml_reads_otherwise_stay_names(helm: Helm, chart: str, name: str) -> None:
+    """A release called 12, a Secret called 1.5 with the key `on`: Kubernetes gets texts, not numbers or booleans."""
+    values = _renamed(values_of(chart, name))
+    if chart == "memsidecar":
+        values |= {"nameOverride": "yes", "fullnameOverride": "null"}
+    for manifest in helm.render(chart, values, release="12"):
+        if (manifest["apiVersion"], manifest["kind"]) not in CUSTOM:
+            kubernetes_validate.validate(manifest, NEWEST, strict=True)
+
+
+def _renamed(values: Any) -> Any:
+    """Return values in which every Secret and ConfigMap that is named has such a name, and such a key."""
+    if isinstance(values, list):
+        return [_renamed(each) for each in values]
+    if not isinstance(values, dict):
+        return values
+    changed = {key: _renamed(value) for key, value in values.items()}
+    for reference in (value for key, value in changed.items() if key.endswith("Secret") and isinstance(value, dict)):
+        reference |= {"name": "1.5"} | ({"key": "on"} if "cert" not in str(reference.get("name")) else {})
+    if "definitionsConfigMap" in changed:
+        changed["definitionsConfigMap"]["name"] = "true"
+    return changed
+
+
 @sets
 def test_no_secret_is_in_a_manifest(helm: Helm, chart: str, name: str) -> None:
     """Secrets are named, never held: nothing is a Secret, and what may hold a password comes from one."""

@@ -33,25 +33,25 @@ One volume holds all files, so that there is one thing to mount: definitions/, c
     sources:
       {{- if $config.definitions }}
       - configMap:
-          name: {{ .definitions }}
+          name: {{ .definitions | quote }}
           items:
             - key: definitions.yaml
               path: definitions/definitions.yaml
       {{- else if $config.definitionsConfigMap.name }}
       - configMap:
-          name: {{ $config.definitionsConfigMap.name }}
+          name: {{ $config.definitionsConfigMap.name | quote }}
           items:
             {{- range $config.definitionsConfigMap.keys }}
-            - key: {{ . }}
-              path: definitions/{{ . }}
+            - key: {{ . | quote }}
+              path: "definitions/{{ . }}"
             {{- end }}
       {{- end }}
       {{- range $files }}
       - secret:
-          name: {{ .secret }}
+          name: {{ .secret | quote }}
           items:
-            - key: {{ .key }}
-              path: {{ .path }}
+            - key: {{ .key | quote }}
+              path: {{ .path | quote }}
       {{- end }}
 {{- end }}
 {{- with $config.extraVolumes }}

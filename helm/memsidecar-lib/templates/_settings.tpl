@@ -43,8 +43,8 @@ Numbers go through toJson: what Helm has read from a file is a float, and printe
 - name: {{ $variable }}
   valueFrom:
     secretKeyRef:
-      name: {{ $secret.name }}
-      key: {{ $secret.key }}
+      name: {{ $secret.name | quote }}
+      key: {{ $secret.key | quote }}
 {{- end }}
 {{- end }}
 {{- end -}}

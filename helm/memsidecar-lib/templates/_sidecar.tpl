@@ -105,7 +105,7 @@ apiVersion: v1
 kind: ConfigMap
 metadata:
   name: {{ include "memsidecar-lib.definitionsName" . }}
-  namespace: {{ .Release.Namespace }}
+  namespace: {{ .Release.Namespace | quote }}
   labels:
     {{- include "memsidecar-lib.objectLabels" . | nindent 4 }}
 data:
@@ -118,7 +118,7 @@ apiVersion: monitoring.coreos.com/v1
 kind: PodMonitor
 metadata:
   name: {{ printf "%s-%s" .Release.Name .Chart.Name | trunc 52 | trimSuffix "-" }}-memsidecar
-  namespace: {{ .Release.Namespace }}
+  namespace: {{ .Release.Namespace | quote }}
   labels:
     {{- include "memsidecar-lib.objectLabels" . | nindent 4 }}
     {{- with $config.podMonitor.labels }}
@@ -128,7 +128,7 @@ spec:
   selector:
     matchLabels:
       {{- include "memsidecar-lib.podLabels" . | nindent 6 }}
-      app.kubernetes.io/instance: {{ .Release.Name }}
+      app.kubernetes.io/instance: {{ .Release.Name | quote }}
   podMetricsEndpoints:
     - port: {{ include "memsidecar-lib.metricsPort" . }}
       path: /metrics
@@ -138,7 +138,7 @@ spec:
 
 {{- define "memsidecar-lib.objectLabels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: memsidecar
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}

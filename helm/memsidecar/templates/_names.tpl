@@ -11,8 +11,8 @@
 
 {{/* Takes root and component. */}}
 {{- define "memsidecar.selector" -}}
-app.kubernetes.io/name: {{ include "memsidecar.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ include "memsidecar.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
@@ -30,8 +30,8 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 
 {{/* Takes root, component and suffix of the name. */}}
 {{- define "memsidecar.metadata" -}}
-name: {{ include "memsidecar.fullname" .root }}{{ .suffix }}
-namespace: {{ .root.Release.Namespace }}
+name: {{ printf "%s%s" (include "memsidecar.fullname" .root) .suffix | quote }}
+namespace: {{ .root.Release.Namespace | quote }}
 labels:
   {{- include "memsidecar.labels" . | nindent 2 }}
 {{- end -}}

@@ -19,7 +19,7 @@ annotations:
 
 {{/* What the pods of both Deployments, and of the test, have in common. Takes root. */}}
 {{- define "memsidecar.podSecurity" -}}
-serviceAccountName: {{ include "memsidecar.serviceAccount" .root }}
+serviceAccountName: {{ include "memsidecar.serviceAccount" .root | quote }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 {{- with .root.Values.imagePullSecrets }}
@@ -57,7 +57,7 @@ affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- end -}}
 
