@@ -19,6 +19,12 @@ Schema = dict[str, Any]
 _NAME = {"type": "string", "maxLength": 253, "pattern": "^([a-z0-9]([a-z0-9.-]*[a-z0-9])?)?$"}
 _KEY = {"type": "string", "minLength": 1, "maxLength": 253, "pattern": "^[A-Za-z0-9._-]+$"}
 _TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
+_OUR_LABELS = ("name", "instance", "component", "version", "part-of", "managed-by")
+# Each label stands once in a manifest, and by some of them pods are found.
+_LABELS = _TEXTS | {
+    # Not by propertyNames, for which Helm names another place than that of the mistake.
+    "properties": dict.fromkeys([*(f"app.kubernetes.io/{name}" for name in _OUR_LABELS), "helm.sh/chart"], False)
+}
 _OBJECT = {"type": "object"}
 _OBJECTS = {"type": "array", "items": _OBJECT}
 _NAMED = {"type": "array", "items": {"type": "object", "required": ["name"]}}
@@ -63,7 +69,8 @@ RULES: tuple[tuple[str, Schema], ...] = (
     (r"extraEnv|extraVolumes", _NAMED),
     (r"extraVolumeMounts", {"type": "array", "items": {"type": "object", "required": ["name", "mountPath"]}}),
     (r"(.+\.)?(nameOverride|fullnameOverride)", {"type": "string", "pattern": "^([a-z]([a-z0-9-]*[a-z0-9])?)?$"}),
-    (r"(.+\.)?(commonLabels|labels|podLabels|annotations|podAnnotations|nodeSelector)", _TEXTS),
+    (r"(.+\.)?(commonLabels|labels|podLabels)", _LABELS),
+    (r"(.+\.)?(annotations|podAnnotations|nodeSelector)", _TEXTS),
     (r"(.+\.)?(\w*Secret|definitionsConfigMap|serviceAccount)\.name", _NAME),
     (r"(.+\.)?\w*Secret\.key", _KEY),
     (

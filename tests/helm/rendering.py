@@ -59,6 +59,11 @@ class Helm:
             self._rendered[asked] = self._run(*self._template(chart, values, kubernetes, release))
         return [manifest for manifest in yaml.safe_load_all(self._rendered[asked]) if manifest is not None]
 
+    def notes(self, chart: str, values: Values) -> str:
+        """Return what Helm says after an installation."""
+        options = ["--dry-run=client", "--namespace", NAMESPACE, *self._given(chart, values)]
+        return self._run("install", RELEASE, str(self.chart(chart)), *options).partition("\nNOTES:\n")[2]
+
     def refusal(self, chart: str, values: Values, *, kubernetes: str = NEWEST) -> str:
         """Return what Helm says to values that it must not take."""
         ended = self._ended(*self._template(chart, values, kubernetes))

@@ -33,6 +33,12 @@ REFUSED: tuple[tuple[str, Any, str], ...] = (
     ("gateway.replicas", 0, "minimum: got 0, want 1"),
     ("gateway.listenHost", "localhost", "does not match pattern"),
     ("gateway.resources.memory", "1Gi", "additional properties 'memory' not allowed"),
+    (
+        "gateway.podLabels",
+        {"app.kubernetes.io/component": "x"},
+        "at '/gateway/podLabels/app.kubernetes.io~1component': false schema",
+    ),
+    ("commonLabels", {"team": 7}, "got number, want string"),
     ("gateway.service.type", "ExternalName", "value must be one of"),
     ("worker.autoscaling.kind", "vpa", "value must be one of"),
     ("monitoring.scrape", "both", "value must be one of"),

@@ -125,3 +125,33 @@ def test_no_test_where_clients_must_show_a_certificate(helm: Helm) -> None:
     values = REDIS | {"tls": {"certSecret": {"name": "cert"}}}
     assert of_kind(helm.render("memsidecar", values), "Pod")
     assert not of_kind(helm.render("memsidecar", put(values, "tls.clientCaSecret.name", "ca")), "Pod")
+
+
+def test_selectors_outlive_an_upgrade(helm: Helm) -> None:
+    """A selector cannot be changed, so nothing is in it that a new version, or another label of the user's, changes."""
+    changed = {**GATEWAY["all there is"], "commonLabels": {"team": "others"}, "image": {"tag": "9"}}
+    for values in (GATEWAY["all there is"], changed):
+        for deployment in of_kind(helm.render("memsidecar", values), "Deployment"):
+            component = deployment["metadata"]["name"].rpartition("-")[2]
+            assert deployment["spec"]["selector"]["matchLabels"] == {
+                "app.kubernetes.io/name": "memsidecar",
+                "app.kubernetes.io/instance": "talk",
+                "app.kubernetes.io/component": component,
+            }
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (REDIS, "redis://talk-memsidecar-gateway.agents:6380"),
+        (REDIS, "helm test talk --namespace agents"),
+        (REDIS, "Flushes run in the gateway itself"),
+        (REDIS | {"tls": {"certSecret": {"name": "cert"}}}, "rediss://talk-memsidecar-gateway.agents:6380"),
+        (REDIS | {"settings": {"engine": "temporal"}}, "this release has none"),
+        (WORKER, "Flushes run on Temporal, in the workers of talk-memsidecar-worker"),
+        (REDIS | {"gateway": {"enabled": False}}, "Nothing runs"),
+    ],
+)
+def test_the_notes_say_what_is_there_now(helm: Helm, values: dict[str, Any], said: str) -> None:
+    """Where agents connect, how to try it, and what runs the flushes."""
+    assert said in helm.notes("memsidecar", values)
