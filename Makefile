@@ -40,7 +40,8 @@ unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup dev test lint format docs charts bench bench-instructions bench-compare bench-peers compiled lock lock-peers clean
+.PHONY: help setup dev test lint format docs charts bench bench-instructions bench-compare bench-peers compiled audit sbom \
+	dashboard lock lock-peers clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -87,6 +88,12 @@ bench-compare: $(INSTALLED) ## hold two results of the benchmarks against each o
 
 bench-peers: $(INSTALLED) $(COMPILED) $(PEERS:%=$(PEER_VENVS)/%/.locked) ## measure against other libraries' memories (ARGS="...")
 	$(WITH_BIN) $(WITH_COMPILED) $(BIN)/python -m benchmarks.peers $(ARGS)
+
+audit: $(INSTALLED) ## look the locked packages up among known vulnerabilities, where the database can be reached
+	$(BIN)/python -m tests.audit $(ARGS)
+
+sbom: $(INSTALLED) ## write build/memsidecar.cdx.json, the bill of materials (CycloneDX) of the image
+	$(BIN)/python -m tests.sbom $(ARGS)
 
 lock: $(LOCK_VENV)/.installed ## renew requirements/*.txt from pyproject.toml (ARGS=--upgrade for the newest versions)
 	$(LOCK_COMPILE) --extra dev -o requirements/dev.txt

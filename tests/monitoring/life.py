@@ -18,6 +18,7 @@ import redis
 import redis.asyncio
 from aiohttp import web
 
+from tests.e2e.agents import run
 from tests.flush.summarisers.endpoint import Endpoint, fails, says
 
 STRANGER = "stranger"
@@ -68,7 +69,7 @@ def definitions_file(path: Path, model_url: str) -> Path:
 def admit_the_stranger(url: str) -> None:
     """Give Redis the user `STRANGER`."""
     with redis.Redis.from_url(url) as client:
-        client.execute_command("ACL", "SETUSER", STRANGER, "on", ">secret", "+@all", "~nothing")
+        client.acl_setuser(STRANGER, enabled=True, passwords=["+secret"], categories=["+@all"], keys=["nothing"])
 
 
 class Life:
@@ -96,44 +97,49 @@ class Life:
 
     async def _talk(self, client: redis.asyncio.Redis) -> None:
         number = next(self._numbers)
-        run = client.execute_command
+        ask = _to(client)
         for name in ("chat", "quoting", "falling", "failing"):
             for text in (TEXT.format(number=number), TEXT.format(number=number) * 4):
-                await run("MEMAPPEND", f"{name}:{number % 3}", "user", text, "assistant", text)
+                await ask("MEMAPPEND", f"{name}:{number % 3}", "user", text, "assistant", text)
         for _ in range(2):
-            await run("MEMAPPEND", "chat:1", "IDEMPOTENT", f"turn-{number}", "user", "Once.")
-        await run("MEMREAD", "chat:1")
-        await run("MEMREAD", "chat:1", "COUNT", 3)
-        await run("MEMREAD", "chat:1", "SINCE", "0-1", "COUNT", 2)
-        await run("MEMREAD", "chat:1", "ROLE", "user")
-        await run("MEMREAD", "chat:1", "TOKENS", 400)
-        await run("MEMAPPEND", "chat:2", "user", TEXT * 20)
-        await run("MEMREAD", "chat:2", "TOKENS", 100, "OVERSIZE", "SKIP")
-        await run("MEMREAD", "chat:1", "SINCE", "$", "BLOCK", 5)
-        await run("MEMINFO", "chat:1")
+            await ask("MEMAPPEND", "chat:1", "IDEMPOTENT", f"turn-{number}", "user", "Once.")
+        await ask("MEMREAD", "chat:1")
+        await ask("MEMREAD", "chat:1", "COUNT", 3)
+        await ask("MEMREAD", "chat:1", "SINCE", "0-1", "COUNT", 2)
+        await ask("MEMREAD", "chat:1", "ROLE", "user")
+        await ask("MEMREAD", "chat:1", "TOKENS", 400)
+        await ask("MEMAPPEND", "chat:2", "user", TEXT * 20)
+        await ask("MEMREAD", "chat:2", "TOKENS", 100, "OVERSIZE", "SKIP")
+        await ask("MEMREAD", "chat:1", "SINCE", "$", "BLOCK", 5)
+        await ask("MEMINFO", "chat:1")
         await client.set("plain", number)
         await client.get("plain")
 
     async def _locks(self, client: redis.asyncio.Redis, other: redis.asyncio.Redis) -> None:
-        run = client.execute_command
-        held = await run("MEMLOCK", "hasty:1", 2_000)
-        await _refused(run("MEMAPPEND", "hasty:1", "user", "kept out"))
-        waiting = asyncio.create_task(other.execute_command("MEMLOCK", "hasty:1", 2_000, "WAIT", 1_000))
-        await run("MEMAPPEND", "hasty:1", "LOCK", held["token"], "user", "mine")
-        await run("MEMUNLOCK", "hasty:1", held["token"])
+        ask = _to(client)
+        held = await ask("MEMLOCK", "hasty:1", 2_000)
+        await _refused(ask("MEMAPPEND", "hasty:1", "user", "kept out"))
+        waiting = asyncio.create_task(_to(other)("MEMLOCK", "hasty:1", 2_000, "WAIT", 1_000))
+        await ask("MEMAPPEND", "hasty:1", "LOCK", held["token"], "user", "mine")
+        await ask("MEMUNLOCK", "hasty:1", held["token"])
         next_one = await waiting
-        await _refused(run("MEMAPPEND", "hasty:1", "LOCK", held["token"], "user", "too late"))
-        await run("MEMUNLOCK", "hasty:1", next_one["token"])
+        await _refused(ask("MEMAPPEND", "hasty:1", "LOCK", held["token"], "user", "too late"))
+        await ask("MEMUNLOCK", "hasty:1", next_one["token"])
 
     async def _mistakes(self, client: redis.asyncio.Redis, stranger: redis.asyncio.Redis) -> None:
-        await _refused(client.execute_command("MEMREAD", "nothing:1"))
-        await _refused(client.execute_command("MEMAPPEND", "chat:{", "user", "no key"))
-        await _refused(stranger.execute_command("MEMAPPEND", "chat:1", "user", "no right"))
+        await _refused(_to(client)("MEMREAD", "nothing:1"))
+        await _refused(_to(client)("MEMAPPEND", "chat:{", "user", "no key"))
+        await _refused(_to(stranger)("MEMAPPEND", "chat:1", "user", "no right"))
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         writer.write(b"*no\r\n")
         with contextlib.suppress(ConnectionError):
             await reader.read()
         writer.close()
+
+
+def _to(client: redis.asyncio.Redis) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """Return what sends words as a command; numbers are words, too."""
+    return lambda *words: run(client, *map(str, words))
 
 
 async def _refused(command: Coroutine[Any, Any, Any]) -> None:
