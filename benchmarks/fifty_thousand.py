@@ -191,7 +191,7 @@ async def demonstrate(places: Places, *, count: int, memories: int, clients: int
     }
     if places.temporal is None:
         removed = more("memsidecar_flush_messages_freed_total")
-        done, failed = (more("memsidecar_flush_runs_total", status=status) for status in ("done", "failed"))
+        done, failed = (more("memsidecar_flush_runs_total", outcome=outcome) for outcome in ("done", "failed"))
         started = None
     else:
         runs = await flush_runs(places.temporal, space.keys(definition, tag).name)

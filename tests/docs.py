@@ -16,6 +16,7 @@ from tests.chart_values import CHARTS, own_values_table, values_table, with_sett
 from tests.command_docs import commands_page
 from tests.command_line_docs import command_line_page
 from tests.definition_docs import reference, schema_text
+from tests.metric_docs import metrics_page
 from tests.monitoring.dashboard import FILE as DASHBOARD
 from tests.monitoring.dashboard import dashboard_text
 
@@ -97,6 +98,7 @@ def pages() -> dict[str, str]:
         "command-line.md": command_line_page(),
         "definitions.md": reference(),
         "definitions.schema.json": schema_text(),
+        "metrics.md": metrics_page(),
     }
 
 

@@ -16,7 +16,8 @@ from sidecar.app.merging import families_of, to_plain
 from sidecar.app.process import end
 from sidecar.app.worker import Post
 from sidecar.config.settings import Settings
-from sidecar.metrics import Metrics, MetricsCollector
+from sidecar.metrics import Metrics
+from sidecar.metrics.collector import MetricsCollector
 from sidecar.net.client_tls import ClientTls
 from sidecar.net.dialer import Dialer
 from sidecar.net.gate import Gate
@@ -157,6 +158,7 @@ class HandedFront:
     ) -> None:
         self._ready = ready
         self._background = background
+        self._metrics = metrics
         self._registry = registry_of(MetricsCollector(metrics))
         self._clients = HandedClients(
             post.clients,
@@ -190,6 +192,7 @@ class HandedFront:
         await end(self._talking)
 
     async def _report(self) -> dict[str, Any]:
+        self._metrics.look()
         # On a thread, as for a page: it takes milliseconds, which no client should wait for.
         families = await asyncio.to_thread(lambda: to_plain(families_of(self._registry)))
         return {"not_ready": await self._ready(), "families": families}

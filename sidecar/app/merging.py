@@ -1,8 +1,8 @@
 """The metrics of several processes as those of one sidecar. Pure: families go in, families come out.
 
 A process reports its families as plain values (`to_plain`), the supervisor reads them (`from_plain`) and merges them
-as the table `metrics.MERGED_GAUGES` says. Which reports there are, and what becomes of those of the dead, is for
-`supervising` to know.
+as the table `metrics.families.MERGED_GAUGES` says. Which reports there are, and what becomes of those of the dead, is
+for `supervising` to know.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from sidecar.metrics import MERGED_GAUGES
+from sidecar.metrics.families import MERGED_GAUGES
 
 SUMMED = ("counter", "histogram")
 """Kinds that only ever rise, so that what a dead process had counted stays in the sum."""

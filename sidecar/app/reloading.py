@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
@@ -21,11 +22,13 @@ class DefinitionsReload:
     Args:
         settings: say where the definitions are.
         catalogue: what all parts hold.
+        told: is called with how each reload ended: `done` or `refused`.
     """
 
-    def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
+    def __init__(self, settings: Settings, catalogue: Catalogue, *, told: Callable[[str], None]) -> None:
         self._settings = settings
         self._catalogue = catalogue
+        self._told = told
         self._running: asyncio.Task[None] | None = None
         self._again = False
 
@@ -50,13 +53,16 @@ class DefinitionsReload:
             except ConfigurationError as problem:
                 for line in problem.problems:
                     log.error("reload.refused", what="definitions", problem=line)
+                self._told("refused")
             except Exception:
                 log.exception("reload.failed", what="definitions")
+                self._told("refused")
             else:
                 self._catalogue.replace(
                     definitions.by_id, strict=definitions.strict, summarisers=definitions.summarisers
                 )
                 log.info("reload.done", what="definitions", definitions=len(definitions.by_id))
+                self._told("done")
             if not self._again:
                 return
 

@@ -20,6 +20,7 @@ from sidecar.app.building import (
     ready_counter,
 )
 from sidecar.app.fronts import Front, HandedFront, OwnFront
+from sidecar.app.loop_lag import watch_loop_lag
 from sidecar.app.process import (
     calm_the_garbage_collector,
     end,
@@ -103,8 +104,9 @@ class _Sidecar:
         self._settings = settings
         self._background = background
         self._metrics = Metrics()
+        self._metrics.engine = settings.engine
         self._catalogue = Catalogue(definitions.by_id, strict=definitions.strict, summarisers=definitions.summarisers)
-        self._definitions_reload = DefinitionsReload(settings, self._catalogue)
+        self._definitions_reload = DefinitionsReload(settings, self._catalogue, told=self._metrics.reloaded)
         space = KeySpace(settings.key_prefix, settings.project)
         self._dialer = make_dialer(settings)
         self._client = make_redis_client(settings, self._dialer)
@@ -155,6 +157,7 @@ class _Sidecar:
             lock_waiters=lambda: self._users.lock_waiters,
         )
         self._server = self._make_server(space)
+        self._watch_gauges()
         self._client_tls = make_client_tls(settings)
         self._stop = stop
         self._front = self._make_front(post)
@@ -167,6 +170,7 @@ class _Sidecar:
             self._background.create_task(self._dispatcher.run(), name="dispatcher"),
             self._background.create_task(self._sweeper.run(), name="sweeper"),
             self._background.create_task(self._wakeups.run(), name="wakeups"),
+            self._background.create_task(watch_loop_lag(self._metrics.loop_lag.observe), name="loop-lag"),
         ]
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
         try:
@@ -209,6 +213,13 @@ class _Sidecar:
             opened.cancel()
             return None
         return opened.result()
+
+    def _watch_gauges(self) -> None:
+        watch = self._metrics.watch
+        watch("held_bytes", lambda: self._server.held_bytes)
+        watch("redis_connections", lambda: self._identities.connected + self._own.connected)
+        watch("lock_waiters", lambda: self._users.lock_waiters)
+        watch("definitions", lambda: len(self._catalogue))
 
     def _make_front(self, post: Post | None) -> Front:
         accept, tls = self._server.accept, self._client_tls
@@ -281,6 +292,8 @@ class _Sidecar:
             deadline_s=self._settings.command_timeout_s,
             on_reconnect=self._count_reconnect,
             on_replica=self._dialer.suspect,
+            on_round_trip=self._metrics.redis_seconds.observe,
+            on_refused=self._metrics.redis_refused,
         )
 
     def _memory_service(self, pipe: Pipe) -> MemoryService:

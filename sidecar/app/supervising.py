@@ -28,6 +28,7 @@ from sidecar.app.process import end, stop_on_signals
 from sidecar.app.worker import Worker
 from sidecar.config.settings import Settings
 from sidecar.errors import ConfigurationError
+from sidecar.metrics.families import WORKERS
 from sidecar.net.acceptor import Acceptor
 from sidecar.net.gate import Gate
 from sidecar.net.http import HttpServer, registry_of
@@ -260,13 +261,8 @@ class _Supervisor:
     def _own_families(self) -> Families:
         up = sum(worker.up for worker in self._workers.values())
         return [
-            Family("memsidecar_workers", "gauge", "Workers that can serve clients.", {("memsidecar_workers", ()): up}),
-            Family(
-                "memsidecar_worker_restarts",
-                "counter",
-                "Workers started in the place of one that died.",
-                {("memsidecar_worker_restarts_total", ()): self._restarts},
-            ),
+            Family(each.full_name, each.kind, each.text, {(each.full_name + suffix, ()): value})
+            for each, suffix, value in zip(WORKERS, ("", "_total"), (up, self._restarts), strict=True)
         ]
 
     async def _ready(self) -> str | None:

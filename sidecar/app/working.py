@@ -39,7 +39,7 @@ async def work(settings: Settings, definitions: Definitions) -> None:
     dialer = make_dialer(settings)
     client = make_redis_client(settings, dialer)
     catalogue = Catalogue(definitions.by_id, strict=definitions.strict, summarisers=definitions.summarisers)
-    reload = DefinitionsReload(settings, catalogue)
+    reload = DefinitionsReload(settings, catalogue, told=metrics.reloaded)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.start)
     steps = make_flush_steps(settings, catalogue, client, metrics)
     space = KeySpace(settings.key_prefix, settings.project)

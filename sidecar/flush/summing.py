@@ -64,7 +64,7 @@ class Summing:
         summariser = self._pick(name)
         try:
             if isinstance(summariser, ResumableSummariser):
-                work = _Work(partial, keep, self._metrics)
+                work = _Work(name, partial, keep, self._metrics)
                 text = await _unharmed(summariser.resume(earlier, messages, budget, count, work))
             else:
                 text = await _unharmed(summariser.summarise(earlier, messages, budget, count))
@@ -101,7 +101,8 @@ async def _unharmed(making: Coroutine[Any, Any, str]) -> str:
 class _Work:
     """The port `PartialWork`."""
 
-    def __init__(self, partial: Partial, keep: Keep, metrics: Metrics | None) -> None:
+    def __init__(self, summariser: str, partial: Partial, keep: Keep, metrics: Metrics | None) -> None:
+        self._summariser = summariser
         self.partial = partial
         self._keep = keep
         self._metrics = metrics
@@ -112,4 +113,4 @@ class _Work:
 
     def spent(self, tokens_in: int, tokens_out: int) -> None:
         if self._metrics is not None:
-            self._metrics.model_tokens(tokens_in, tokens_out)
+            self._metrics.model_called(self._summariser, tokens_in, tokens_out)

@@ -72,8 +72,9 @@ class Watches(Protocol):
 class ReadTally(Protocol):
     """Where reads are counted; `sidecar.metrics.Metrics` is one."""
 
-    tokens_read: int
-    left_out: int
+    def read(self, kind: str, messages: int, tokens: int) -> None: ...
+
+    def left_out(self, orphans: int, passed_over: int) -> None: ...
 
 
 class Reading:
@@ -166,8 +167,9 @@ class Reading:
     def _whole(self, request: ReadRequest, result: ReadResult) -> ReadResult:
         if result.settled_tokens is None:
             self._settle(request, result)
-        self._tally.left_out += result.left_out
-        self._tally.tokens_read += result.tokens
+        if result.left_out:
+            self._tally.left_out(result.orphans, result.left_out - result.orphans)
+        self._tally.read(kind_of(request), len(result.messages), result.tokens)
         return result
 
     def _settle(self, request: ReadRequest, result: ReadResult) -> None:
@@ -176,9 +178,23 @@ class Reading:
         if request.since is None and (chosen or request.tokens is not None or request.count is not None):
             up_to_now = request.before is None and not request.roles
             whole = without_orphans(result.messages, up_to_now=up_to_now)
-            result.left_out += len(result.messages) - len(whole)
+            result.orphans = len(result.messages) - len(whole)
+            result.left_out += result.orphans
             result.messages = whole
         result.settle()
+
+
+def kind_of(request: ReadRequest) -> str:
+    """Return by what a read is bounded, as the metrics tell reads apart."""
+    if request.block_ms is not None:
+        return "blocking"
+    if request.tokens is not None:
+        return "budget"
+    if request.count is not None:
+        return "count"
+    if request.since is not None:
+        return "since"
+    return "filtered" if request.before is not None or request.roles else "whole"
 
 
 def is_slow(request: ReadRequest) -> bool:

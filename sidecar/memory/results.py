@@ -62,6 +62,7 @@ class ReadResult:
     left_out: int
     format: Format = "resp"
     settled_tokens: int | None = None
+    orphans: int = 0  # of `left_out`, those that lack the other half of a tool call and its results
     written: dict[int, bytes] = field(default_factory=dict, compare=False, repr=False)
 
     @property

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from time import monotonic
-from typing import Protocol, cast
+from typing import cast
 
 import structlog
 
 from sidecar.errors import ReplyableError
-from sidecar.memory.requests import Request
-from sidecar.metrics import Metrics
+from sidecar.metrics.counters import MEASURED_READS, Metrics
+from sidecar.net.find_identity import FindIdentity, Identity
 from sidecar.net.held_budget import HeldBudget
 from sidecar.net.turn import Turn
 from sidecar.net.upstream import Upstream, UpstreamOwner
-from sidecar.resp.watched import Credentials
 from sidecar.session.actions import Action, CloseClient, CloseRedis, Identify, Run, Stop, Ticket, ToClient, ToRedis
 from sidecar.session.session import Session
 
@@ -39,30 +38,6 @@ LINGER_S = 2.0
 """How long a client may take to read its last replies after the sidecar has said its last word."""
 
 log = structlog.get_logger(__name__)
-
-
-class Identity(Protocol):
-    """As whom MEM commands of a client run; `net.identities.Identity` is one."""
-
-    def execute(self, request: Request, done: Callable[[object], None]) -> None:
-        """Run a request and call back with its result or exception."""
-
-    def stop(self, request: Request) -> None:
-        """End the wait of a request that is being executed."""
-
-    def release(self) -> None:
-        """Give it back."""
-
-
-class FindIdentity(Protocol):
-    """Finds out as whom a client's commands run; see `net.identities.Identities.identify`."""
-
-    def __call__(
-        self,
-        candidates: Sequence[Credentials | None],
-        user: bytes | None,
-        done: Callable[[Identity | ReplyableError], None],
-    ) -> None: ...
 
 
 Dial = Callable[[UpstreamOwner], Awaitable[Upstream]]
@@ -122,6 +97,7 @@ class ClientConnection(asyncio.Protocol):
         self._lingering = False
         self._gone = False
         self.signs_of_life = 0  # grows as long as replies come, or the client takes them
+        self._passed_at = 0.0  # when bytes went to Redis whose answer is measured; 0: none is
         self._todo: deque[Action] = deque()
         self._performing = False
         self._abandoned: asyncio.TimerHandle | None = None
@@ -146,6 +122,8 @@ class ClientConnection(asyncio.Protocol):
             return
         self._metrics.client_bytes_in += len(data)
         if self._upstream is not None and self._session.passes(data):
+            if not self.signs_of_life % MEASURED_READS and not self._passed_at:
+                self._passed_at = monotonic()
             self._upstream.write(data)
             return
         self._perform(self._session.client_bytes(data, monotonic()))
@@ -216,6 +194,9 @@ class ClientConnection(asyncio.Protocol):
     def redis_received(self, data: bytes) -> None:
         """Take bytes from Redis."""
         self.signs_of_life += 1
+        if self._passed_at:
+            self._metrics.forward_seconds.observe(monotonic() - self._passed_at)
+            self._passed_at = 0.0
         if self._client is not None and self._session.replies_pass:
             self._metrics.client_bytes_out += len(data)
             self._write_replies()
@@ -369,23 +350,27 @@ class ClientConnection(asyncio.Protocol):
         keeps_up = self._client_writable or client is None  # what a client that left has sent still takes effect
         if self._upstream is not None and keeps_up != self._upstream_is_read:
             self._upstream_is_read = keeps_up
-            self._upstream.reading(keeps_up)
+            if self._upstream.reading(keeps_up):
+                self._metrics.redis_pauses += 1
         self._perform(self._session.hold(not keeps_up))
         self._report_held()
         if client is None or self._dialing is not None or self._client_eof or self._lingering:
             return
-        self._read_client(self._client_writable and self._redis_writable and not self._session.full)
+        wanted = self._client_writable and self._redis_writable and not self._session.full
+        if wanted != self._client_is_read and self._read_client(wanted) and not wanted:
+            self._metrics.client_pauses += 1
 
-    def _read_client(self, wanted: bool) -> None:
-        """Pause or resume reading from the client."""
+    def _read_client(self, wanted: bool) -> bool:
+        """Pause or resume reading from the client; return whether that is a change."""
         client = self._client
         if wanted == self._client_is_read or client is None or client.is_closing():
-            return
+            return False
         self._client_is_read = wanted
         if wanted:
             client.resume_reading()
         else:
             client.pause_reading()
+        return True
 
     def _abandon(self) -> None:
         """Give up a client that has ended its half of the stream: what it has not read by now it will not get."""
@@ -402,6 +387,8 @@ class ClientConnection(asyncio.Protocol):
     def _ended(self) -> None:
         """Both ends are gone."""
         self._gone = True
+        if self._session.broken:
+            self._metrics.protocol_errors += 1
         self._report_held()
         self._leave_identity()
         if self._abandoned is not None:

@@ -19,7 +19,8 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from sidecar.metrics import Metrics, MetricsCollector
+from sidecar.metrics import Metrics
+from sidecar.metrics.collector import MetricsCollector
 
 MAX_HEAD_BYTES = 16 * 1024
 """Request line and headers of one request; proxies add some, and nobody needs a tenth of it."""
@@ -52,6 +53,7 @@ def figures_of(metrics: Metrics) -> Figures:
     registry = registry_of(MetricsCollector(metrics))
 
     async def figures() -> CollectorRegistry:
+        metrics.look()
         return registry
 
     return figures

@@ -89,6 +89,11 @@ class Identities:
     def __len__(self) -> int:
         return len(self._identities)
 
+    @property
+    def connected(self) -> int:
+        """How many of them have their connection now."""
+        return sum(identity.multiplexer.connected for identity in self._identities.values())
+
     def acquire(self, credentials: Credentials | None) -> Identity:
         """Return the identity of credentials that are known to be good; None: a client that has not logged in.
 

@@ -13,6 +13,7 @@ import contextlib
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
+from time import monotonic
 
 import structlog
 
@@ -58,7 +59,7 @@ log = structlog.get_logger()
 class _Call:
     """One command from its call to its reply."""
 
-    __slots__ = ("command", "deadline", "done", "resend", "resent", "script", "sent", "size")
+    __slots__ = ("command", "deadline", "done", "left_at", "resend", "resent", "script", "sent", "size")
 
     def __init__(
         self,
@@ -76,6 +77,7 @@ class _Call:
         self.sent = False
         self.resent = False
         self.size = 0
+        self.left_at = 0.0  # of the first of those that left in one write, on `monotonic`
 
 
 class Multiplexer:
@@ -88,6 +90,8 @@ class Multiplexer:
         deadline_s: how long a command may take in all, reconnects included.
         on_reconnect: is called each time a broken connection has been replaced.
         on_replica: is called when Redis refused a write as a replica does; the connection is replaced then.
+        on_round_trip: is told the seconds from each write of commands to the first reply to it.
+        on_refused: is told each error of Redis's.
     """
 
     def __init__(
@@ -99,11 +103,15 @@ class Multiplexer:
         deadline_s: float = 5.0,
         on_reconnect: Callable[[], None] = lambda: None,
         on_replica: Callable[[], None] = lambda: None,
+        on_round_trip: Callable[[float], None] = lambda _: None,
+        on_refused: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._dial = connect
         self._credentials = credentials
         self._database = database
         self._on_replica = on_replica
+        self._on_round_trip = on_round_trip
+        self._on_refused = on_refused
         self._replica_since = -REPLICA_PAUSE_S
         self._refusal: RedisRefused | None = None  # why Redis does not let this identity in
         self._deadline_s = deadline_s
@@ -203,6 +211,7 @@ class Multiplexer:
         self._refusal = None
         for call in reversed(self._sent):  # the old order, ahead of what came later
             call.resent = True
+            call.left_at = 0.0
             self._waiting.appendleft(call)
         self._sent.clear()
         self._link = link
@@ -273,6 +282,7 @@ class Multiplexer:
             self._held_bytes += len(data) - call.size
             call.size = len(data)
             call.sent = True
+        self._waiting[0].left_at = monotonic()
         self._sent.extend(self._waiting)
         self._waiting.clear()
         link.write(packed)
@@ -280,6 +290,9 @@ class Multiplexer:
     def replied(self, reply: Reply) -> None:
         """Hand the reply to the oldest command under way."""
         call = self._sent.popleft()
+        if call.left_at:
+            self._on_round_trip(monotonic() - call.left_at)
+            call.left_at = 0.0
         if isinstance(reply, bytes):  # nearly always
             self._held_bytes -= call.size
             call.done(reply)
@@ -296,8 +309,10 @@ class Multiplexer:
             call.done(Uncertain(f"and now answers {reply.line}"))
         else:
             call.done(reply)
-        if isinstance(reply, RedisRefused) and reply.line.startswith("READONLY"):
-            self._met_a_replica()
+        if isinstance(reply, RedisRefused):
+            self._on_refused(reply.line)
+            if reply.line.startswith("READONLY"):
+                self._met_a_replica()
 
     def lost(self, why: str) -> None:
         """The connection broke: sort out what may be sent again."""

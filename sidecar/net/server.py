@@ -10,7 +10,8 @@ from typing import Protocol, cast
 from sidecar.commands.command import Command
 from sidecar.commands.resolving import Resolve
 from sidecar.metrics import Metrics
-from sidecar.net.connection import MAX_OUTPUT_BYTES, ClientConnection, FindIdentity
+from sidecar.net.connection import MAX_OUTPUT_BYTES, ClientConnection
+from sidecar.net.find_identity import FindIdentity
 from sidecar.net.held_budget import MAX_HELD_BYTES, HeldBudget
 from sidecar.net.turn import Turn
 from sidecar.net.upstream import Upstream, UpstreamOwner
@@ -82,6 +83,11 @@ class Server:
         self._connections: set[ClientConnection] = set()
         self._closing = False
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of unfinished and waiting requests of all clients."""
+        return self._budget.held_bytes
+
     async def close(self, limit_s: float) -> None:
         """End every connection, once nobody can connect any more.
 
@@ -133,6 +139,7 @@ class Server:
         if self._closing:
             return _Refusal(b"")  # its handshake was under way
         if len(self._connections) >= self._max_clients:
+            self._metrics.clients_refused += 1
             return _Refusal(TOO_MANY_CLIENTS)
         connection = ClientConnection(
             session=Session(

@@ -54,14 +54,16 @@ class Upstream(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write_eof()
 
-    def reading(self, wanted: bool) -> None:
-        """Pause or resume reading, for a client that does not keep up."""
+    def reading(self, wanted: bool) -> bool:
+        """Pause or resume reading, for a client that does not keep up; return whether it was paused just now."""
         if self._transport is None or self._transport.is_closing():
-            return
+            return False
         if wanted and not self._transport.is_reading():
             self._transport.resume_reading()
         elif not wanted and self._transport.is_reading():
             self._transport.pause_reading()
+            return True
+        return False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclasses of it

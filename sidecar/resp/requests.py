@@ -94,6 +94,7 @@ class RequestFramer:
         self._held = bytearray()
         self._need = 0  # do not look again before this many bytes are held: keeps large requests linear
         self._raw = False
+        self._replicates = False  # why it is raw: a replica speaks a language of its own
         self._skip = 0  # bytes of the current argument that pass unseen
         self._left = 0  # arguments after it that pass unseen
         self._dropping = False  # whether they belong to an oversized request of ours, and go nowhere
@@ -104,6 +105,11 @@ class RequestFramer:
     def between_requests(self) -> bool:
         """Whether everything that was handed on for Redis ends where a request ends."""
         return not self._raw and (self._dropping or not (self._skip or self._left))
+
+    @property
+    def broken(self) -> bool:
+        """Whether the client has sent what is no request, and is not looked at any more."""
+        return self._raw and not self._replicates
 
     @property
     def held_bytes(self) -> int:
@@ -210,7 +216,7 @@ class RequestFramer:
                 self._collected = _Collected(count, own=name in self._own, max_bytes=self._max_bytes)
                 return match.start(2) - 1, None, None
             if name in REPLICATION_NAMES:
-                self._raw = True
+                self._raw = self._replicates = True
                 return position, None, None
         self._left = count - 1
         self._skip = length + 2
@@ -248,6 +254,7 @@ class RequestFramer:
         name = words[0].upper() if words else b""
         if words is None or name in REPLICATION_NAMES:
             self._raw = True
+            self._replicates = words is not None
             return position, None, None
         if name in self._own:
             return newline + 1, Own(name, words[1:], newline + 1 - position), None

@@ -120,6 +120,11 @@ class Session:
         """Bytes of requests that are kept here: unfinished, waiting, or run as MEM commands."""
         return self._framer.held_bytes + self._pending_bytes
 
+    @property
+    def broken(self) -> bool:
+        """Whether the client has sent what is no request."""
+        return self._framer.broken
+
     def hold(self, held: bool) -> list[Action]:
         """Start no further MEM command while `held`: its reply would only add to what the client does not read."""
         if held == self._held:

@@ -34,10 +34,11 @@ def path(tmp_path: Path) -> Path:
     return write(tmp_path / "definitions.yaml", "chat")
 
 
-def start(path: Path) -> tuple[Settings, Catalogue, DefinitionsReload]:
+def start(path: Path, told: list[str] | None = None) -> tuple[Settings, Catalogue, DefinitionsReload]:
+    told = [] if told is None else told
     settings, definitions = load_settings(definitions=str(path))
     catalogue = Catalogue(definitions.by_id, strict=definitions.strict)
-    return settings, catalogue, DefinitionsReload(settings, catalogue)
+    return settings, catalogue, DefinitionsReload(settings, catalogue, told=told.append)
 
 
 async def test_new_definitions_are_put_in_force(path: Path) -> None:
@@ -58,7 +59,8 @@ async def test_new_definitions_are_put_in_force(path: Path) -> None:
 
 async def test_what_is_wrong_changes_nothing(path: Path) -> None:
     """Every problem is logged, and the definitions that were in force stay; the next good file is taken."""
-    _, catalogue, reload = start(path)
+    told: list[str] = []
+    _, catalogue, reload = start(path, told)
     before = catalogue.by_id
     write(path, {"id": "chat", "max_tokens": -1}, {"id": "notes", "mode": "odd"})
     with capture_logs() as logs:
@@ -72,6 +74,7 @@ async def test_what_is_wrong_changes_nothing(path: Path) -> None:
     write(path, "notes")
     reload.start()
     await eventually(lambda: "notes" in catalogue)
+    await eventually(lambda: told == ["refused", "done"])
     await reload.close()
 
 

@@ -17,7 +17,8 @@ from sidecar.memory.definition import Definition, FlushPolicy
 from sidecar.memory.keys import KeySpace
 from sidecar.memory.message import Message
 from sidecar.memory.stored_message import StoredMessage
-from sidecar.metrics import Metrics, MetricsCollector
+from sidecar.metrics import Metrics
+from sidecar.metrics.collector import MetricsCollector
 from sidecar.store import scripts
 from sidecar.store.batch import Append, call, fixed
 from sidecar.store.flush_store import Limits

@@ -209,7 +209,7 @@ async def test_a_summary_that_fails_there_is_counted_here(world: World, redis_cl
     await deputy.close()
     assert (outcome.status, outcome.summary_tokens) == ("done", 0)
     # Two tries are counted, and not the fallback, as with a summary that fails here.
-    assert counted(world.metrics, "summary_failures_total", reason="empty") == 2
+    assert counted(world.metrics, "summaries_failed_total", reason="empty") == 2
 
 
 async def test_a_preview_is_made_there(world: World, redis_client: Redis) -> None:

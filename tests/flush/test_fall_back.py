@@ -80,7 +80,7 @@ async def test_extractive(redis_client: Redis) -> None:
     assert "12 kg" in meta["summary"]
     assert meta["summary_tokens"] == str(weight)
     assert counted(bench.metrics, "flush_fallbacks_total", fallback="extractive") == 1
-    assert counted(bench.metrics, "summary_failures_total", reason="empty") == 1
+    assert counted(bench.metrics, "summaries_failed_total", reason="empty") == 1
     await bench.memory.assert_totals()
 
 

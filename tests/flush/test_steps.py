@@ -207,8 +207,8 @@ async def test_every_step_may_be_repeated(
     await steps.fail(ticket, "too late")
     assert (await summed.meta())["last_status"] == "done"
     await summed.assert_totals()
-    assert counted(metrics, "flush_runs_total", strategy="hybrid_summary", status="done") == 1
-    assert counted(metrics, "flush_runs_total", strategy="hybrid_summary", status="failed") == 0
+    assert counted(metrics, "flush_runs_total", strategy="hybrid_summary", outcome="done") == 1
+    assert counted(metrics, "flush_runs_total", strategy="hybrid_summary", outcome="failed") == 0
 
 
 async def test_fail_keeps_a_short_line(steps: FlushSteps, memory: LiveMemory, metrics: Metrics) -> None:
@@ -219,17 +219,17 @@ async def test_fail_keeps_a_short_line(steps: FlushSteps, memory: LiveMemory, me
     error = (await memory.meta())["last_error"]
     assert error.startswith("first second xxx")
     assert len(error) == LONGEST_ERROR
-    assert counted(metrics, "flush_runs_total", strategy="fifo", status="failed") == 1
+    assert counted(metrics, "flush_runs_total", strategy="fifo", outcome="failed") == 1
 
 
 async def test_the_metrics_of_a_flush(steps: FlushSteps, summed: LiveMemory, metrics: Metrics) -> None:
     """What was freed and summed up is counted once."""
     await summed.append(talk(20))
     await flush(steps, summed)
-    assert counted(metrics, "flush_runs_total", strategy="hybrid_summary", status="done") == 1
+    assert counted(metrics, "flush_runs_total", strategy="hybrid_summary", outcome="done") == 1
     assert counted(metrics, "flush_messages_freed_total") == 12
     assert counted(metrics, "flush_tokens_freed_total") == 600
-    assert counted(metrics, "flush_summary_tokens_total") == 12
+    assert counted(metrics, "flush_summaries_tokens_total") == 12
 
 
 async def test_outcome_of_another_process(steps: FlushSteps, memory: LiveMemory) -> None:

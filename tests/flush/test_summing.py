@@ -75,8 +75,8 @@ async def test_in_parts() -> None:
     metrics, kept = Metrics(), list[Partial]()
     assert await make(Summing(InParts(""), {}, metrics), "extractive", kept) == "so far more"
     assert kept == [Partial("so far more", 4)]
-    assert counted(metrics, "summary_model_tokens_total", direction="in") == 5
-    assert counted(metrics, "summary_model_tokens_total", direction="out") == 2
+    assert counted(metrics, "model_tokens_total", summariser="extractive", direction="in") == 5
+    assert counted(metrics, "model_tokens_total", summariser="extractive", direction="out") == 2
 
 
 @pytest.mark.parametrize(("text", "reason"), [("", "empty"), ("a b c d e f", "over-budget"), ("<html>", "error")])
@@ -85,7 +85,7 @@ async def test_every_summary_is_judged(text: str, reason: str) -> None:
     metrics = Metrics()
     with pytest.raises(SummaryRejected, match=reason):
         await make(Summing(Says(""), {"other": Says(text)}, metrics), "other", [])
-    assert counted(metrics, "summary_failures_total", reason=reason) == 1
+    assert counted(metrics, "summaries_failed_total", reason=reason) == 1
 
 
 async def test_a_bug_is_trouble_that_may_pass() -> None:
@@ -101,4 +101,4 @@ async def test_a_bug_is_trouble_that_may_pass() -> None:
     assert "KeyError" in str(problem.value)
     assert "secret" not in str(problem.value)
     assert problem.value.__cause__ is None
-    assert counted(metrics, "summary_failures_total", reason="unavailable") == 1
+    assert counted(metrics, "summaries_failed_total", reason="unavailable") == 1

@@ -246,8 +246,8 @@ async def test_from_the_mark_to_the_compacted_memory(redis_client: Redis, steps:
     sweeper = sweeper_of(redis_client, dispatcher.notify, metrics, interval_s=0.05, grace_ms=0)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(dispatcher.run()), group.create_task(sweeper.run())]
-        await eventually(lambda: counted(metrics, "flush_runs_total", strategy="fifo", status="done") == 10)
-        await eventually(lambda: counted(metrics, "flush_runs_total", strategy="hybrid_summary", status="done") == 10)
+        await eventually(lambda: counted(metrics, "flush_runs_total", strategy="fifo", outcome="done") == 10)
+        await eventually(lambda: counted(metrics, "flush_runs_total", strategy="hybrid_summary", outcome="done") == 10)
         await eventually(lambda: metrics.outbox_depth == 0)
         for task in tasks:
             task.cancel()

@@ -87,8 +87,8 @@ async def test_all_is_well(stage: Stage, endpoint: Endpoint) -> None:
     endpoint.next.append(says("Ann waits for parcels."))
     assert (await stage.flush("keep")).status == "done"
     assert (await memory.meta())["summary"] == "Ann waits for parcels."
-    assert counted(stage.metrics, "summary_model_tokens_total", direction="in") == 100
-    assert counted(stage.metrics, "summary_model_tokens_total", direction="out") == 7
+    assert counted(stage.metrics, "model_tokens_total", summariser="model", direction="in") == 100
+    assert counted(stage.metrics, "model_tokens_total", summariser="model", direction="out") == 7
     await memory.assert_totals()
 
 
@@ -126,7 +126,7 @@ async def test_failures_that_last(stage: Stage, endpoint: Endpoint, answer: Answ
         assert ("12 kg" in meta.get("summary", "")) is (name == "extractive")
         assert counted(stage.metrics, "flush_fallbacks_total", fallback=name) == 1
         await memory.assert_totals()
-    assert counted(stage.metrics, "summary_failures_total", reason=reason) == 3 * tries
+    assert counted(stage.metrics, "summaries_failed_total", reason=reason) == 3 * tries
 
 
 @pytest.mark.parametrize("answer", [fails(503), cuts, says(""), says("Cut", "length")])
@@ -146,7 +146,7 @@ async def test_a_model_that_hangs(redis_client: Redis, endpoint: Endpoint) -> No
     await stage.memories["extractive"].append(TALK)
     endpoint.next.extend([hangs] * 2)
     assert (await stage.flush("extractive")).status == "done"
-    assert counted(stage.metrics, "summary_failures_total", reason="unavailable") == 2
+    assert counted(stage.metrics, "summaries_failed_total", reason="unavailable") == 2
     await stage.engine.close()
 
 
@@ -248,7 +248,7 @@ async def test_closing_while_it_waits(redis_client: Redis, endpoint: Endpoint) -
     before = await memory.append(TALK)
     endpoint.next.append(fails(500))
     handle = await stage.engine.start(FlushOrder("drop", "i"))
-    await eventually(lambda: counted(stage.metrics, "summary_failures_total", reason="unavailable"))
+    await eventually(lambda: counted(stage.metrics, "summaries_failed_total", reason="unavailable"))
     async with asyncio.timeout(10):
         await stage.engine.close()
     assert (await handle.outcome()).status == "failed"

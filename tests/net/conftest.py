@@ -13,9 +13,10 @@ from sidecar.commands.table import COMMANDS
 from sidecar.errors import ReplyableError
 from sidecar.memory.requests import Request
 from sidecar.metrics import Metrics
-from sidecar.net.connection import MAX_OUTPUT_BYTES, Identity
+from sidecar.net.connection import MAX_OUTPUT_BYTES
 from sidecar.net.dialer import Dialer
 from sidecar.net.endpoint import RedisEndpoint
+from sidecar.net.find_identity import Identity
 from sidecar.net.held_budget import MAX_HELD_BYTES
 from sidecar.net.listener import Listener
 from sidecar.net.server import MAX_CLIENTS, Server

@@ -325,7 +325,7 @@ async def test_failures_are_counted_once(environment: Environment) -> None:
     fail = activities(steps, metrics).fail
     await environment.run(fail, FailRequest(REQUEST, "no ticket", 1.0))
     assert steps.errors == []
-    assert counted(metrics, "flush_runs_total", strategy="", status="failed") == 1
+    assert counted(metrics, "flush_runs_total", strategy="unknown", outcome="failed") == 1
     await environment.run(fail, FailRequest(REQUEST, "with ticket", 1.0, STEP))
     assert steps.errors == ["with ticket"]
-    assert counted(metrics, "flush_runs_total", strategy="", status="failed") == 1
+    assert counted(metrics, "flush_runs_total", strategy="unknown", outcome="failed") == 1

@@ -182,7 +182,7 @@ async def test_waiting_in_vain(
     assert failure.value.cause.type == BUSY
     assert "somebody-else" in failure.value.cause.message
     assert steps.calls == ["begin"] * (len(JOINED_WAITS) + 1)
-    assert counted(start_worker.metrics, "flush_runs_total", strategy="", status="failed") == 1
+    assert counted(start_worker.metrics, "flush_runs_total", strategy="unknown", outcome="failed") == 1
 
 
 async def test_a_refused_step_begins_anew(engine: TemporalEngine, start_worker: StartWorker, instance: str) -> None:
@@ -357,7 +357,7 @@ async def test_cancelled_in_the_ui(
     await client.get_workflow_handle(handle.workflow_id, run_id=handle.run_id).cancel()
     outcome = await handle.outcome()
     assert (outcome.status, outcome.error) == ("failed", "the run was cancelled: Workflow cancelled")
-    assert counted(start_worker.metrics, "flush_runs_total", strategy="", status="failed") == 1
+    assert counted(start_worker.metrics, "flush_runs_total", strategy="unknown", outcome="failed") == 1
 
 
 async def test_a_foreign_project(engine: TemporalEngine, start_worker: StartWorker, instance: str) -> None:
