@@ -52,6 +52,7 @@ from sidecar.resp.watched import Credentials
 from sidecar.session.limits import Limits
 from sidecar.store.outbox import Outbox
 from sidecar.store.pipe import Pipe
+from sidecar.store.probe import Probe
 from sidecar.store.wakeups import Wakeups
 from sidecar.templates.engine import TemplateEngine
 
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
     from sidecar.temporal.starter import TemporalEngine
 
 READY_LIMIT_S = 1.0
-"""A kubelet gives a probe one second by default; Redis answers a PING in less than a millisecond."""
+"""A kubelet gives a probe one second by default; Redis answers within a millisecond."""
 
 SCHEDULES_MISSED = 3
 """Sweeps of Temporal's schedule that a mark has outlived when sidecars take it to be unserved: one may be under way,
@@ -149,12 +150,13 @@ class _Sidecar:
         )
         self._own = self._multiplexer(own_credentials(self._dialer.endpoint))
         self._health = Health(
-            ping=self._users.store(self._own).ping,
+            ping=Probe(self._own, space),
             engine=self._engine,
             gauge=self._metrics,
             counter=self._counter,
             catalogue=self._catalogue,
             lock_waiters=lambda: self._users.lock_waiters,
+            sweep_interval_s=settings.sweep_interval_s,
         )
         self._server = self._make_server(space)
         self._watch_gauges()
@@ -170,6 +172,7 @@ class _Sidecar:
             self._background.create_task(self._dispatcher.run(), name="dispatcher"),
             self._background.create_task(self._sweeper.run(), name="sweeper"),
             self._background.create_task(self._wakeups.run(), name="wakeups"),
+            self._background.create_task(self._health.run(), name="health"),
             self._background.create_task(watch_loop_lag(self._metrics.loop_lag.observe), name="loop-lag"),
         ]
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)

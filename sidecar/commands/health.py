@@ -14,12 +14,20 @@ def parse(items: list[bytes], resolve: Resolve) -> HealthRequest:
 
 
 def render(report: HealthReport) -> Value:
-    """Return a map with one map per component."""
+    """Return a map with one map per component. Those that are looked at have a state, and the ages of both."""
     return {
         "healthy": report.healthy,
-        "redis": {"up": report.redis_ms is not None, "round-trip-ms": report.redis_ms},
-        "flush-engine": {"name": report.engine, "up": report.engine_up},
-        "outbox": {"depth": report.outbox_depth, "oldest-age-seconds": report.outbox_age_seconds},
+        "redis": {
+            **_state(report, "redis"),
+            "up": report.redis_ms is not None,
+            "round-trip-ms": report.redis_ms,
+        },
+        "flush-engine": {**_state(report, "flush-engine"), "name": report.engine, "up": report.engine_up},
+        "outbox": {
+            **_state(report, "outbox"),
+            "depth": report.outbox_depth,
+            "oldest-age-seconds": report.outbox_age_seconds,
+        },
         "locks": {
             "acquired": report.locks_acquired,
             "refused": report.locks_refused,
@@ -27,3 +35,8 @@ def render(report: HealthReport) -> Value:
         },
         "tokenizer": dict(report.encodings),
     }
+
+
+def _state(report: HealthReport, component: str) -> dict[str, Value]:
+    state, age_ms, for_ms = report.states[component]
+    return {"state": state, "age-ms": age_ms, "for-ms": for_ms}

@@ -48,6 +48,7 @@ def render_info(info: MemoryInfo) -> Value:
         "limit-messages": info.limit_messages,
         "usage": info.usage,
         "near-limit": info.usage >= NEAR_LIMIT,
+        "health": info.health,
         "flush": info.flush,
         "flush-due-since-ms": info.flush_due_since_ms,
         "last-flush-ms": info.last_flush_ms,

@@ -165,7 +165,8 @@ _ROWS = (
         complexity="O(1)",
         arguments=(key("RO"), _CONTEXT),
         reply="map: `messages`, `tokens`, `summary-tokens`, `pinned-tokens`, `limit-tokens`, `limit-messages`, "
-        "`usage` (share of the tighter limit), `near-limit`, `flush` (`none`, `due`, `running`, `failed`), "
+        "`usage` (share of the tighter limit), `near-limit`, `health` (`ok`, `full`: over a limit, `overdue`: a flush "
+        "is due for minutes, `failing`: the last one failed), `flush` (`none`, `due`, `running`, `failed`), "
         "`flush-due-since-ms`, `last-flush-ms`, `last-flush-strategy`, `last-flush-error`, `epoch`, `ttl-ms`, "
         "`locked`, `encoding`, `first-id`, `last-id`",
         errors=_ADDRESSES,
@@ -378,7 +379,9 @@ _ROWS = (
         summary="Tells how the sidecar and what it depends on are.",
         complexity="O(1)",
         arguments=(),
-        reply="map with `healthy`, and a map each for `redis`, `flush-engine`, `outbox`, `locks` and `tokenizer`",
+        reply="map with `healthy` (Redis can be written to, read and deleted from), and a map each for `redis`, "
+        "`flush-engine`, `outbox` (these three with `state`, which is `up`, `down` or `unknown`, `age-ms` since it was "
+        "looked at, and `for-ms` since it is so), `locks` and `tokenizer`",
         errors=(),
         parse=health.parse,
         render=health.render,

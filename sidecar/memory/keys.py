@@ -80,6 +80,11 @@ class KeySpace:
         """Return the name of the outbox of one shard (0 to `SHARDS` - 1)."""
         return f"{self.prefix}:due:{{{shard:02x}}}:{encode(self.project)}"
 
+    @property
+    def probe(self) -> str:
+        """The key with which a process tries whether Redis can be used."""
+        return f"{self.prefix}:probe:{{00}}:{encode(self.project)}"
+
     def parse(self, name: str) -> tuple[str, str]:
         """Split a `MemoryKeys.name` of this project into definition id and instance.
 

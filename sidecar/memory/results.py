@@ -10,6 +10,13 @@ from sidecar.memory.stored_message import StoredMessage
 
 FlushState = Literal["none", "due", "running", "failed"]
 
+MemoryHealth = Literal["ok", "full", "overdue", "failing"]
+
+State = Literal["up", "down", "unknown"]
+
+OVERDUE_MS = 5 * 60_000
+"""A flush that is due for so long is not merely waiting for its turn: nobody serves it, or it keeps failing."""
+
 
 @dataclass(slots=True, init=False)
 class AppendResult:
@@ -98,6 +105,16 @@ class MemoryInfo:
     first_id: str | None
     last_id: str | None
     locked: bool = False
+    due_for_ms: int | None = None
+
+    @property
+    def health(self) -> MemoryHealth:
+        """`failing`: the last flush failed; `overdue`: one is due for `OVERDUE_MS`; `full`: over a limit; else `ok`."""
+        if self.flush == "failed":
+            return "failing"
+        if self.flush == "due" and self.due_for_ms is not None and self.due_for_ms > OVERDUE_MS:
+            return "overdue"
+        return "full" if self.usage > 1 else "ok"
 
     @property
     def usage(self) -> float:
@@ -129,9 +146,17 @@ class FlushReport:
     restored: int | None = None
 
 
+class ComponentState(NamedTuple):
+    """How a component is: when that was last looked at, and for how long it has been so; None: never."""
+
+    state: State
+    age_ms: int | None
+    for_ms: int | None
+
+
 @dataclass(slots=True)
 class HealthReport:
-    """Health of the sidecar: one entry per component."""
+    """Health of the sidecar: one entry per component, and the states of those that are looked at, by name."""
 
     healthy: bool
     redis_ms: float | None
@@ -143,6 +168,7 @@ class HealthReport:
     locks_acquired: int = 0
     locks_refused: int = 0
     lock_waiters: int = 0
+    states: dict[str, ComponentState] = field(default_factory=dict)
 
 
 class EncodingDiffers(NamedTuple):

@@ -199,10 +199,6 @@ class MemoryStore:
         names = (keys.log, keys.meta, keys.due, keys.lock)
         self._pipe.call_script("info", names, (keys.name, int(may_remove)), answered, resend=True)
 
-    def ping(self, done: Callable[[BaseException | None], None]) -> None:
-        """Ask Redis for a sign of life on the connection that MEM commands use."""
-        self._pipe.call(("PING",), lambda reply: done(None if reply == b"PONG" else as_error(reply)), resend=True)
-
 
 def _limit(limit: int | None) -> int:
     return NO_LIMIT if limit is None else limit
@@ -310,4 +306,5 @@ def _memory_info(memory: Memory, reply: list[Reply]) -> MemoryInfo:
         first_id=first or None,
         last_id=last or None,
         locked=locked == "1",
+        due_for_ms=max(0, int(now) - int(float(due))) if due else None,
     )

@@ -24,6 +24,7 @@ from sidecar.memory.requests import AppendRequest, LockRequest, ReadRequest, Req
 from sidecar.memory.service import MemoryService
 from sidecar.store.changes import Changes
 from sidecar.store.locks import LockManager
+from sidecar.store.probe import Probe
 from sidecar.tokens.counter import load_counter
 from tests.flush.memories import SPACE, LiveMemory
 from tests.store.live import LiveStore, memory
@@ -54,7 +55,7 @@ class Site:
             due=self.due.append,
         )
         self.health = Health(
-            ping=self.users.store(live.pipe).ping,
+            ping=Probe(live.pipe, SPACE),
             engine=self.engine,
             gauge=live.tally,
             counter=counter,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from sidecar.memory.requests import ClearRequest, InfoRequest
-from sidecar.memory.results import MemoryInfo
+from sidecar.memory.results import OVERDUE_MS, MemoryInfo
 from tests.commands.asking import MEMORY, check_both, parse, received, refused
 
 
@@ -47,6 +48,7 @@ def test_reply() -> None:
             "limit-messages": 40,
             "usage": 0.9,
             "near-limit": True,
+            "health": "ok",
             "flush": "due",
             "flush-due-since-ms": 11,
             "last-flush-ms": 12,
@@ -104,6 +106,22 @@ def test_usage(
     )
     reply = received("MEMINFO", info, 3)
     assert (reply["usage"], reply["near-limit"]) == (usage, near)
+
+
+@pytest.mark.parametrize(
+    ("state", "health"),
+    [
+        ({"flush": "none", "tokens": 80}, "ok"),
+        ({"flush": "none", "tokens": 81}, "full"),
+        ({"flush": "due", "due_for_ms": OVERDUE_MS}, "ok"),
+        ({"flush": "due", "due_for_ms": OVERDUE_MS + 1, "tokens": 81}, "overdue"),
+        ({"flush": "running", "due_for_ms": OVERDUE_MS + 1}, "ok"),
+        ({"flush": "failed", "due_for_ms": OVERDUE_MS + 1, "tokens": 81}, "failing"),
+    ],
+)
+def test_health(state: dict[str, Any], health: str) -> None:
+    """What is worst about a memory is its health; one that nobody uses, or that is being flushed, is well."""
+    assert received("MEMINFO", replace(INFO, **state), 3)["health"] == health
 
 
 def test_cleared() -> None:

@@ -37,8 +37,50 @@ async def test_everything_is_well() -> None:
         locks_acquired=1,
         locks_refused=1,
         lock_waiters=3,
+        states=report.states,
     )
-    assert bench.tally.engine_up
+    assert {name: state.state for name, state in report.states.items()} == {
+        "redis": "up",
+        "flush-engine": "up",
+        "outbox": "up",
+    }
+    assert all(state.age_ms is not None and 0 <= state.age_ms < 60_000 for state in report.states.values())
+    assert (bench.tally.engine_up, bench.tally.redis_up) == (True, True)
+
+
+async def test_nothing_sticks() -> None:
+    """What was down is up as soon as it is back, without anybody doing anything; how long it is so is told."""
+    engine = AnsweringEngine(up=False)
+    bench = Bench(AWAY, engine=engine)
+    down = await bench.health.report()
+    assert {name: state.state for name, state in down.states.items()} == {
+        "redis": "down",
+        "flush-engine": "down",
+        "outbox": "unknown",
+    }
+    assert bench.health.latest().healthy is False
+    assert (bench.tally.engine_up, bench.tally.redis_up) == (False, False)
+    bench.store.answers, engine.up = ["PONG"], True
+    bench.tally.outbox(0, 0.0)
+    running = asyncio.create_task(bench.health.run())
+    await eventually(lambda: bench.tally.redis_up)
+    running.cancel()
+    back = bench.health.latest()
+    assert (back.healthy, [state.state for state in back.states.values()]) == (True, ["up"] * 3)
+    assert (bench.tally.engine_up, bench.tally.redis_up) == (True, True)
+
+
+async def test_an_outbox_that_nobody_looks_at() -> None:
+    """Once several sweeps are missed the outbox is down, with the age of the last look; the next sweep heals it."""
+    bench = Bench("PONG")
+    bench.tally.outbox(1, 2.0)
+    bench.tally.outbox_swept -= 3600
+    late = (await bench.health.report()).states["outbox"]
+    assert late.state == "down"
+    assert late.age_ms is not None
+    assert late.age_ms > 3_500_000
+    bench.tally.outbox(1, 2.0)
+    assert bench.health.latest().states["outbox"].state == "up"
 
 
 @pytest.mark.parametrize("answer", [AWAY, None])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sidecar.errors import Unavailable
+from sidecar.memory.reading import kind_of
 from sidecar.memory.requests import ReadRequest
 from sidecar.memory.results import ReadResult
 from sidecar.memory.stored_message import StoredMessage
@@ -71,6 +72,29 @@ def test_orphans(options: dict[str, Any], whole: bool) -> None:
     assert result.left_out == (2 if whole else 1)
     assert (bench.tally.orphans_left_out, bench.tally.passed_over) == (int(whole), 1)
     assert tokens_read(bench) == result.tokens == (15 if whole else 35)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ({}, "whole"),
+        ({"tokens": 9, "count": 9, "since": "0-1"}, "budget"),
+        ({"count": 9, "since": "0-1"}, "count"),
+        ({"since": "0-1", "roles": ("user",)}, "since"),
+        ({"before": "9-0"}, "filtered"),
+        ({"roles": ("user",)}, "filtered"),
+        ({"block_ms": 0, "tokens": 9}, "blocking"),
+    ],
+)
+def test_reads_are_counted_by_kind(options: dict[str, Any], kind: str) -> None:
+    """What bounds a read is its kind, and under that it is counted, with the messages and tokens that it returns."""
+    request = ReadRequest(memory("k"), **options)
+    assert kind_of(request) == kind
+    if request.block_ms is None:
+        bench = Bench(found(SPOKEN))
+        start(bench, request)
+        counted = {name: (each.reads, each.messages, each.tokens) for name, each in bench.tally.reads.items()}
+        assert counted == {name: (1, 1, 15) if name == kind else (0, 0, 0) for name in counted}
 
 
 @pytest.mark.parametrize(

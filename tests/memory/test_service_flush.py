@@ -140,7 +140,7 @@ class TestHealth:
         report = await bench.ask(HealthRequest())
         assert 0 <= report.redis_ms < 1000
         encodings = {"cl100k_base": "letter", "o200k_base": "letter"}
-        assert report == HealthReport(True, report.redis_ms, "local", up, 3, 1.5, encodings, 0, 0, 3)
+        assert report == HealthReport(True, report.redis_ms, "local", up, 3, 1.5, encodings, 0, 0, 3, report.states)
         assert bench.tally.engine_up is up
 
     @pytest.mark.parametrize("away", [Unavailable("refused"), Uncertain("closed")])

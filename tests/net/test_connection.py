@@ -12,6 +12,7 @@ import redis.asyncio
 
 from sidecar.dev.ports import free_port
 from sidecar.dev.servers import RedisServer
+from sidecar.metrics.counters import MEASURED_READS
 from sidecar.net import connection
 from tests.net.conftest import Front, Fronts
 from tests.support.children import StartRedis
@@ -310,6 +311,7 @@ class TestBackpressure:
         reader, writer = await asyncio.open_connection("127.0.0.1", front.port, limit=1_000)
         writer.write((command("GET", "large") + command("MEMCLEAR", "a")) * 30)
         await _settled(front)
+        assert front.metrics.redis_pauses
         answer = b"$1000000\r\n" + b"x" * 1_000_000 + b"\r\n:7\r\n"
         async with asyncio.timeout(30):
             for _ in range(30):
@@ -327,8 +329,43 @@ class TestBackpressure:
             await _settled(front)
             assert not flood.done()
             assert front.metrics.client_bytes_in < 20_000_000
+            assert front.metrics.client_pauses
             flood.cancel()
             await asyncio.gather(flood, return_exceptions=True)
+
+
+class TestCounting:
+    async def test_forwards_are_measured(self, front: Front) -> None:
+        """Of eight answers to forwarded bytes one is timed; a MEM command is not among them."""
+        client = await front.connect()
+        await client.ask(command("PING"), b"+PONG\r\n")  # the first bytes of a connection are looked at closely
+        for _ in range(2 * MEASURED_READS):
+            await client.ask(command("PING"), b"+PONG\r\n")
+        measured = sum(front.metrics.forward_seconds.counts)
+        assert measured == 2
+        assert 0 < front.metrics.forward_seconds.total < 60
+        await client.close()
+
+    @pytest.mark.parametrize(
+        ("sent", "errors"), [(b"*1\r\n+PING\r\n", 1), (b"*2\r\n$x\r\n", 1), (command("PING"), 0), (command("SYNC"), 0)]
+    )
+    async def test_what_is_no_request(self, front: Front, sent: bytes, errors: int) -> None:
+        """A client that breaks the protocol is counted once; one that replicates speaks another language."""
+        client = await front.connect()
+        client.writer.write(sent)
+        await client.reader.read(1)
+        await client.close()
+        await closed(front)
+        assert front.metrics.protocol_errors == errors
+
+    async def test_too_many_clients(self, start_front: Fronts, redis_server: RedisServer) -> None:
+        """Who is refused is counted, and not among the accepted."""
+        front = await start_front(redis_server.port, max_clients=1)
+        client = await front.connect()
+        await client.ask(command("PING"), b"+PONG\r\n")
+        assert (await (await front.connect()).rest()).startswith(b"-ERR max number of clients")
+        assert (front.metrics.clients_refused, front.metrics.clients_accepted) == (1, 1)
+        await client.close()
 
 
 async def _flood(writer: asyncio.StreamWriter) -> None:

@@ -26,7 +26,12 @@ from tests.support.waiting import eventually
 
 @asynccontextmanager
 async def running(
-    endpoint: RedisEndpoint, *, deadline_s: float = 5.0, on_reconnect: Callable[[], None] = lambda: None
+    endpoint: RedisEndpoint,
+    *,
+    deadline_s: float = 5.0,
+    on_reconnect: Callable[[], None] = lambda: None,
+    on_round_trip: Callable[[float], None] = lambda _: None,
+    on_refused: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[Multiplexer]:
     credentials = None
     if endpoint.password is not None:
@@ -37,6 +42,8 @@ async def running(
         database=endpoint.database,
         deadline_s=deadline_s,
         on_reconnect=on_reconnect,
+        on_round_trip=on_round_trip,
+        on_refused=on_refused,
     )
     task = asyncio.create_task(multiplexer.run())
     await asyncio.sleep(0)  # so that it has begun: a task that is cancelled before that does nothing at all
@@ -53,6 +60,23 @@ async def pipe(redis_server: RedisServer, redis_client: redis.asyncio.Redis) -> 
     async with running(RedisEndpoint("127.0.0.1", redis_server.port)) as multiplexer:
         await eventually(lambda: multiplexer.connected)
         yield multiplexer
+
+
+async def test_round_trips_and_refusals_are_told(redis_server: RedisServer, redis_client: redis.asyncio.Redis) -> None:
+    """One round trip for all commands of a turn; each error of Redis's, but not that a script is new to it."""
+    trips: list[float] = []
+    refusals: list[str] = []
+    endpoint = RedisEndpoint("127.0.0.1", redis_server.port)
+    await redis_client.script_flush()
+    async with running(endpoint, on_round_trip=trips.append, on_refused=refusals.append) as pipe:
+        await eventually(lambda: pipe.connected)
+        await ask_all(pipe, [("SET", "k", "v"), ("GET", "k"), ("LPUSH", "k", "x"), ("NONE",)])
+        assert (len(trips), [line.partition(" ")[0] for line in refusals]) == (1, ["WRONGTYPE", "ERR"])
+        assert 0 < trips[0] < 60
+        done: list[Reply] = []
+        pipe.call_script("probe", ["mem:probe:{00}"], ["once", 1000], done.append, resend=True)
+        await eventually(lambda: done)
+        assert (len(trips), done, len(refusals)) == (3, [b"once"], 2)
 
 
 async def ask(pipe: Multiplexer, *command: Argument, resend: bool = True) -> Reply:

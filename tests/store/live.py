@@ -108,6 +108,10 @@ class LiveStore:
     def _reconnected(self) -> None:
         self.reconnects += 1
 
+    def ping(self, done: Callable[[Reply], None]) -> None:
+        """Ask Redis for a sign of life."""
+        self.pipe.call(("PING",), done, resend=True)
+
     def sent(self, call: Callable[[Callable[[T | BaseException], None]], None]) -> asyncio.Future[T]:
         """Make a call now; the future has its answer. A second answer to the same call would raise."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()

@@ -128,7 +128,8 @@ async def test_every_field(live: LiveStore, redis_client: Redis) -> None:
     await change(redis_client, where, {"summary_tokens": 40, **flushed})
     epoch = await redis_client.hget(where.keys.meta, "epoch")
     assert epoch is not None
-    assert await live.info(where) == MemoryInfo(
+    found = await live.info(where)
+    assert found == MemoryInfo(
         messages=21,
         tokens=1_100,
         summary_tokens=40,
@@ -145,7 +146,10 @@ async def test_every_field(live: LiveStore, redis_client: Redis) -> None:
         encoding=ENCODING,
         first_id=result.first_id,
         last_id=result.last_id,
+        due_for_ms=found.due_for_ms,
     )
+    assert found.due_for_ms is not None
+    assert 0 <= found.due_for_ms < 60_000
 
 
 async def test_the_rest_of_the_life_time(live: LiveStore, redis_client: Redis) -> None:
@@ -201,5 +205,5 @@ async def test_foreign_totals_are_an_error_not_a_hang(live: LiveStore, redis_cli
     await redis_client.hset(where.keys.meta, "summary_tokens", "many")
     with pytest.raises(RedisRefused, match=where.keys.meta):
         await live.info(where)
-    await live.sent(live.store.ping)
+    await live.sent(live.ping)
     assert live.reconnects == 0

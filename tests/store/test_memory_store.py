@@ -308,7 +308,7 @@ async def test_reads_survive_a_broken_connection(redis_url: str) -> None:
             proxy.plan = iter([True])
             assert (await live.info(where)).messages == 3
             proxy.plan = iter([True])
-            await live.sent(live.store.ping)
+            await live.sent(live.ping)
             assert proxy.lost == live.reconnects == lost + 2
 
 
@@ -317,6 +317,6 @@ async def test_without_redis_nothing_is_sent(live: LiveStore) -> None:
     where = memory()
     async with LiveStore(f"redis://127.0.0.1:{free_port()}", deadline_s=0.3) as store:
         appends = [store.start(where, talk(1)) for _ in range(3)]
-        others = [store.read(where), store.info(where), store.clear(where), store.sent(store.store.ping)]
+        others = [store.read(where), store.info(where), store.clear(where), store.sent(store.ping)]
         results = await asyncio.gather(*appends, *others, return_exceptions=True)
     assert [type(result) for result in results] == [Unavailable] * 7

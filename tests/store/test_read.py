@@ -255,7 +255,7 @@ async def executed(redis: Redis, live: LiveStore, where: Memory, **options: Any)
     found: list[list[str]] = []
     async with redis.monitor() as monitor:
         await live.read(where, **options)
-        await live.sent(live.store.ping)
+        await live.sent(live.ping)
         while True:
             line: Any = await monitor.next_command()
             if line["command"] == "PING":

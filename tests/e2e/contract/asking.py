@@ -8,6 +8,8 @@ from tests.e2e.contract.appending import appended
 from tests.e2e.contract.definitions import DEFINITIONS
 from tests.e2e.dialogue import Refusal, dialogue, step
 
+WATCHED = {"state": "up", "age-ms": "<number>", "for-ms": "<number>"}
+
 SMALL: dict[str, Any] = {
     "id": "small",
     "description": "",
@@ -93,9 +95,9 @@ ASKING = (
             "MEMHEALTH",
             gives={
                 "healthy": True,
-                "redis": {"up": True, "round-trip-ms": "<double>"},
-                "flush-engine": {"name": "local", "up": True},
-                "outbox": {"depth": "<number>", "oldest-age-seconds": "<double>"},
+                "redis": {**WATCHED, "up": True, "round-trip-ms": "<double>"},
+                "flush-engine": {**WATCHED, "name": "local", "up": True},
+                "outbox": {**WATCHED, "depth": "<number>", "oldest-age-seconds": "<double>"},
                 "locks": {"acquired": "<number>", "refused": "<number>", "waiting": 0},
                 "tokenizer": {"cl100k_base": "<text>", "o200k_base": "<text>"},
             },

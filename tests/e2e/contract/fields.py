@@ -18,6 +18,7 @@ FIELDS = {
         "limit-messages",
         "usage",
         "near-limit",
+        "health",
         "flush",
         "flush-due-since-ms",
         "last-flush-ms",

@@ -21,6 +21,7 @@ def info(**others: Any) -> Reply:
         "limit-messages": None,
         "usage": 0.0,
         "near-limit": False,
+        "health": "ok",
         "flush": "none",
         "flush-due-since-ms": None,
         "last-flush-ms": None,

@@ -86,7 +86,7 @@ def test_the_state_of_a_memory(wire: Wire, protocol: int, usage: bytes, near: by
     null = b"_\r\n" if protocol == 3 else b"$-1\r\n"
     names = ("messages", "tokens", "summary-tokens", "pinned-tokens", "limit-tokens", "limit-messages", "usage")
     values = (*[b":0\r\n"] * 4, b":128000\r\n", null, usage)
-    head = b"%19\r\n" if protocol == 3 else b"*38\r\n"
+    head = b"%20\r\n" if protocol == 3 else b"*40\r\n"
     assert wire.gives(head + written((*names, "near-limit"), *values, near))
 
 
