@@ -13,7 +13,8 @@ import yaml
 from sidecar.cli import cli
 from sidecar.config.definition_models import DefinitionsFile
 from sidecar.config.settings import PREFIX, Settings
-from sidecar.metrics import Metrics, MetricsCollector
+from sidecar.metrics.collector import MetricsCollector
+from sidecar.metrics.counters import Metrics
 from tests.docs import (
     DOCS,
     KUBERNETES,

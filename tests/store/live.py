@@ -164,11 +164,11 @@ class LiveStore:
         """Ask for the state and wait."""
         return await self.sent(lambda done: self.store.info(where, done))
 
-    async def ping(self) -> None:
+    async def answered(self) -> None:
         """Wait for the answers to everything that was sent before."""
-        problem: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        self.store.ping(problem.set_result)
-        assert await problem is None
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.ping(answer.set_result)
+        assert await answer == b"PONG"
 
     async def clear(self, where: Memory, *, token: str = "") -> int:
         """Clear and wait."""
