@@ -164,7 +164,7 @@ class LiveStore:
         """Ask for the state and wait."""
         return await self.sent(lambda done: self.store.info(where, done))
 
-    async def answered(self) -> None:
+    async def all_answered(self) -> None:
         """Wait for the answers to everything that was sent before."""
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self.ping(answer.set_result)

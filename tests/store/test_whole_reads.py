@@ -39,7 +39,7 @@ async def read(live: LiveStore, where: Memory, disturb: Callable[[], Awaitable[o
 
     async def before(_name: str, times: int) -> None:
         if times == 1:
-            await live.answered()  # its answer comes behind the messages
+            await live.all_answered()  # its answer comes behind the messages
             await disturb()
 
     between = Between(live.pipe, before)
