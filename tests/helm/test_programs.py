@@ -58,6 +58,7 @@ def folder() -> Iterator[Path]:
 
 def _given(name: str) -> Any:
     default = Settings.model_fields[name].default
+    assert name in ANOTHER or isinstance(default, int | float), f"ANOTHER has no value of {name}"
     return ANOTHER[name] if name in ANOTHER else default + 1
 
 
