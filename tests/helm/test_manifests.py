@@ -30,6 +30,11 @@ def test_helm_finds_no_mistake(helm: Helm, chart: str, name: str) -> None:
     helm.lint(chart, values_of(chart, name))
 
 
+def test_helm_finds_no_mistake_in_the_library(helm: Helm) -> None:
+    """The same for the chart that has no manifest of its own."""
+    helm.lint("memsidecar-lib", {})
+
+
 @sets
 def test_kubernetes_would_take_every_manifest(helm: Helm, chart: str, name: str) -> None:
     """Each manifest is valid, with no field that Kubernetes does not know, for the oldest version and the newest."""
