@@ -54,7 +54,7 @@ FEW_LOST = Row(f"{FEW_WRITERS} writers on one memory: lost or doubled", "", "", 
 MANY_P99 = Row(f"{MANY_WRITERS} writers on one memory: p99", "", "ms", _at_most(50, 15))
 MANY_LOST = Row(f"{MANY_WRITERS} writers on one memory: lost or doubled", "", "", _NONE)
 
-COUNTING = Row("token counts, 40 to 2,000 bytes, by gigatoken", "tiktoken encode_ordinary", RATIO, _at_least(10))
+COUNTING = Row("token counts, 40 to 2,000 bytes", "tiktoken encode_ordinary", RATIO, _at_least(10))
 COUNTING_DIFFERENT = Row("token counts that differ", "tiktoken encode_ordinary", "", _NONE)
 
 _READ = "MEMREAD TOKENS 8000 from"

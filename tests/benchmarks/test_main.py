@@ -87,7 +87,7 @@ def test_a_whole_run(tmp_path: Path) -> None:
     elsewhere = [READ_HUGE, *FLUSH_P99.values(), *FLUSH_HOLD.values()]
     elsewhere += [] if maybe_find_haproxy() else [row for (*_, proxy), row in FORWARD.items() if proxy == HAPROXY]
     elsewhere += [] if maybe_find_nutcracker() else [row for (*_, proxy), row in FORWARD.items() if proxy == NUTCRACKER]
-    if "gigatoken" not in report["facts"]["token_engine"]:
+    if "tiktoken" in report["facts"]["token_engine"]:
         elsewhere.append(COUNTING)
     if sys.platform != "linux":
         elsewhere += [IDLE_SILENT, IDLE_USED, REST_RESIDENT, REST_RESIDENT_RATIO]
