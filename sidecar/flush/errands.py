@@ -23,7 +23,14 @@ from sidecar.errors import (
     Uncertain,
 )
 from sidecar.flush.ticket import PlanFacts, Ticket
-from sidecar.memory.definition import Definition
+from sidecar.memory.definition import (
+    Definition,
+    FlushPolicy,
+    LockPolicy,
+    PriorityBlock,
+    PrivacyPolicy,
+    RedactionPattern,
+)
 from sidecar.memory.ports import FlushOrder, FlushOutcome
 from sidecar.store.flush_store import Deed
 
@@ -63,6 +70,37 @@ class Errand(msgspec.Struct, frozen=True, tag=True):
     definition: Definition
     ticket: Ticket | None = None
     order: FlushOrder | None = None
+
+
+class _ToldErrand(msgspec.Struct, frozen=True, tag=Errand.__name__):
+    """An errand as it is read. msgspec builds what it reads from the types of the fields, and a definition that mypyc
+    has compiled no longer tells them: it has `type` in place of every `Literal`, `X | None` and `tuple[X, ...]`."""
+
+    number: int
+    kind: Kind
+    definition: dict[str, Any]
+    ticket: Ticket | None = None
+    order: FlushOrder | None = None
+
+    def errand(self) -> Errand:
+        return Errand(self.number, self.kind, _definition(self.definition), self.ticket, self.order)
+
+
+def _definition(told: dict[str, Any]) -> Definition:
+    privacy = _tuples(told["privacy"])
+    parts = {
+        "priority_blocks": tuple(PriorityBlock(**_tuples(block)) for block in told["priority_blocks"]),
+        "flush": FlushPolicy(**told["flush"]),
+        "privacy": PrivacyPolicy(
+            **privacy | {"patterns": tuple(RedactionPattern(**one) for one in privacy["patterns"])}
+        ),
+        "locking": LockPolicy(**told["locking"]),
+    }
+    return Definition(**told | parts)
+
+
+def _tuples(told: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
 
 
 class Recall(msgspec.Struct, frozen=True, tag=True):
@@ -122,7 +160,8 @@ async def next_frame(reader: asyncio.StreamReader) -> bytes | None:
 
 def to_order(frame: bytes) -> Errand | Recall:
     """Read what a deputy is told."""
-    return msgspec.json.decode(frame, type=Errand | Recall)
+    told = msgspec.json.decode(frame, type=_ToldErrand | Recall)
+    return told if isinstance(told, Recall) else told.errand()
 
 
 def to_answer(frame: bytes) -> Answer:
