@@ -97,7 +97,9 @@ def _list(at: int) -> str:
 
 
 def set_up_circle(stage: Stage) -> None:
-    """Fill the memories of the circle, and a list with the same bytes for each of them; nothing else is left."""
+    """Fill the memories of the circle, and a list with the same bytes for each of them, unless they are there."""
+    if stage.redis.exists(_list(CIRCLE - 1)):
+        return
     stage.empty()
     set_up(stage)
     elements: Any = stage.redis.lrange(LIST, 0, -1)
@@ -108,8 +110,7 @@ def set_up_circle(stage: Stage) -> None:
 def set_up(stage: Stage) -> None:
     """Fill the memory, and the list with the same bytes."""
     stage.ask("MEMCLEAR", MEMORY)
-    for role, text in turns(MESSAGES):
-        stage.ask("MEMAPPEND", MEMORY, role, text)
+    stage.ask("MEMAPPEND", MEMORY, *(word for turn in turns(MESSAGES) for word in turn))
     elements = cut(stage.ask("MEMREAD", MEMORY, "FORMAT", "OPENAI", "PEEK").decode())
     if len(elements) != MESSAGES:
         raise LoadFailed(f"MEMREAD FORMAT OPENAI returned {len(elements)} of {MESSAGES} messages")

@@ -15,6 +15,10 @@ from tests.tokens.texts import gigatoken_alone
 AROUND = ("a{}'s", "A{}b 1{}2", " {} {}x\n")
 CHUNK = 4096
 
+ASSIGNED_PLANES = (0, 1, 2, 3, 14)
+"""Those that Unicode has put anything into, in any version: the others are of one class in all engines, so there each
+code point is tried in one of the places only, in turn."""
+
 GAP_POINTS = {point for first, last in GAP for point in range(first, last + 1)}
 
 
@@ -29,10 +33,11 @@ def test_outside_the_gap_the_engines_agree_on_every_code_point(encoding: str) ->
     points = [point for point in scalar_values() if point not in GAP_POINTS]
     for start in range(0, len(points), CHUNK):
         chunk = points[start : start + CHUNK]
-        for around in AROUND:
-            text = "\n".join(around.replace("{}", chr(point)) for point in chunk)
+        for place, around in enumerate(AROUND):
+            tried = [point for point in chunk if point >> 16 in ASSIGNED_PLANES or point % len(AROUND) == place]
+            texts = [around.replace("{}", chr(point)) for point in tried]
+            text = "\n".join(texts)
             if exact(text) != fast(text):
-                texts = [around.replace("{}", chr(point)) for point in chunk]
                 pytest.fail(f"they differ on {[ascii(text) for text in texts if exact(text) != fast(text)]}")
 
 
