@@ -80,7 +80,9 @@ ONLY_IN: dict[str, set[str]] = {
 # Parts whose code decides and never waits: no asyncio, no coroutine.
 PURE_PARTS = {"resp", "commands", "session", "memory", "privacy", "templates"}
 # These drive the ports, and a port is where the domain waits for the world.
-NOT_PURE = {f"sidecar/memory/{name}.py" for name in ("service", "reading", "flushing", "health", "ports")}
+NOT_PURE = {
+    f"sidecar/memory/{name}.py" for name in ("service", "tasks", "appending", "reading", "flushing", "health", "ports")
+}
 
 STDLIB_ONLY_PARTS = {"memory"}
 

@@ -11,16 +11,14 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from sidecar.memory.requests import LARGE_MESSAGE_CHARACTERS, ReadRequest
 from sidecar.memory.results import ReadResult
 from sidecar.memory.stored_message import StoredMessage
+from sidecar.memory.tasks import Done, asked
 from sidecar.memory.truncation import Count, truncated
 from sidecar.memory.window import without_orphans
-
-Done = Callable[[Any], None]
-"""Takes the result of a command, or the exception that ended it."""
 
 LOOK_S = 1.0
 """Between two looks of a waiting reader whom nobody can tell of an append."""
@@ -125,18 +123,8 @@ class Reading:
                 await _first_of(watch.woken(), stop.wait(), min(left_s, RARE_LOOK_S if told else LOOK_S))
 
     async def _ask(self, request: ReadRequest, *, wait_ms: int = 0) -> Found:
-        answer: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
-
-        def done(result: Any) -> None:
-            if answer.done():
-                return
-            if isinstance(result, BaseException):
-                answer.set_exception(result)
-            else:
-                answer.set_result(result)
-
-        self._store.read(request, done, wait_ms=wait_ms)
-        return await answer
+        found: Any = await asked(lambda done: self._store.read(request, done, wait_ms=wait_ms))
+        return cast("Found", found)
 
     def _answer(self, request: ReadRequest, done: Done, found: Any) -> None:
         if isinstance(found, BaseException):

@@ -1,27 +1,28 @@
 """Executes the MEM commands: asks the intake what is to be stored, the store to store it, and the flush engine.
 
 Its counterpart is the session, which says what to run; how messages lie on Redis is the store's business. The frequent
-commands go through callbacks from end to end, the slow ones (a large text to count, a lock or a flush to wait for) are
-tasks.
+commands go through callbacks from end to end (`appending`, `reading`), the slow ones (a large text to count, a lock or
+a flush to wait for) are tasks (`tasks`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from functools import cache, partial
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Protocol
 
-from sidecar.errors import BadMessage, FlushTimeout, Forbidden, SyntaxProblem, UnknownMemory, WaitEnded
+from sidecar.errors import FlushTimeout, Forbidden, SyntaxProblem, UnknownMemory, WaitEnded
 from sidecar.memory.addressing import Memory
+from sidecar.memory.appending import Appending, AppendStore, AppendTally
 from sidecar.memory.catalogue import Catalogue
 from sidecar.memory.definition import DEFAULT_DEFINITION, Definition, PrivacyPolicy
 from sidecar.memory.flushing import Flushing
 from sidecar.memory.health import Health
-from sidecar.memory.intake import Intake, Redactor
-from sidecar.memory.message import Message, calibrated
+from sidecar.memory.intake import Redactor
+from sidecar.memory.message import calibrated
 from sidecar.memory.ports import FlushEngine, FlushPreview, FlushUndo, TextCounter
-from sidecar.memory.reading import Reading, ReadTally, Watches, is_slow
+from sidecar.memory.reading import Reading, ReadStore, ReadTally, Watches, is_slow
 from sidecar.memory.requests import (
     LARGE_MESSAGE_CHARACTERS,
     MAX_REQUEST_MESSAGES,
@@ -41,13 +42,8 @@ from sidecar.memory.requests import (
     Request,
     UnlockRequest,
 )
-from sidecar.memory.results import AppendResult, EncodingDiffers, ListPage, LockGranted, MemoryInfo
-
-Done = Callable[[Any], None]
-"""Takes the result of a command, or the exception that ended it."""
-
-MAX_REMEMBERED_ENCODINGS = 4_096
-"""Memories known to be counted with another encoding than their definition says; forgotten all at once when full."""
+from sidecar.memory.results import AppendResult, ListPage, LockGranted, MemoryInfo
+from sidecar.memory.tasks import CommandTasks, Done, Handler, asked
 
 _CHANGING = frozenset(
     {AppendRequest, ClearRequest, DeleteRequest, PinRequest, ForkRequest, LockRequest, UnlockRequest, FlushRequest}
@@ -55,23 +51,8 @@ _CHANGING = frozenset(
 """Requests that a read-only definition refuses."""
 
 
-class Store(Protocol):
+class Store(AppendStore, ReadStore, Protocol):
     """What the service needs from `store.memory_store`; see there."""
-
-    def append(
-        self,
-        memory: Memory,
-        messages: list[Message],
-        weights: Sequence[int | str],
-        encoding: str,
-        done: Done,
-        *,
-        token: str = "",
-        idempotent: str | None = None,
-        replace: bool = False,
-    ) -> None: ...
-
-    def read(self, request: ReadRequest, done: Done, *, wait_ms: int = 0) -> None: ...
 
     def info(self, memory: Memory, done: Done, *, may_remove: bool = False) -> None: ...
 
@@ -108,14 +89,8 @@ class Walk(Protocol):
     async def page(self, request: ListRequest) -> ListPage: ...
 
 
-class Tally(ReadTally, Protocol):
+class Tally(AppendTally, ReadTally, Protocol):
     """Where the service counts; `sidecar.metrics.Metrics` is one."""
-
-    messages_appended: int
-    tokens_appended: int
-    duplicates: int
-
-    def redacted(self, kind: str, times: int) -> None: ...
 
 
 class MemoryService:
@@ -159,23 +134,25 @@ class MemoryService:
         self._locks = locks
         self._counter = cache(counter)  # asked for with every message
         self._encoding_for_model = encoding_for_model
-        self._redactor = redactor
         self._catalogue = catalogue
-        self._tally = tally
-        self._max_request_messages = max_request_messages
-        self._intakes: dict[str, Intake] = {}
+        self._tasks = CommandTasks()
+        self._appending = Appending(
+            store=store,
+            counter=self._counter,
+            redactor=redactor,
+            tally=tally,
+            tasks=self._tasks,
+            max_request_messages=max_request_messages,
+        )
         self._reading = Reading(
             store=store, counter=lambda encoding: self._counter(encoding).count, watches=watches, tally=tally
         )
         flushing = Flushing(engine=engine, preview=preview, undo=undo, info=self._info)
-        self._read_slowly = self._stoppable(self._reading.read_slowly)
-        self._lock_at_once = self._task(self._leased)
-        self._lock_patiently = self._task(self._leased, stopped=WaitEnded)
-        self._tasks: set[asyncio.Task[object]] = set()
-        self._stops: dict[int, Callable[[], object]] = {}  # by id of a request that waits: what ends its wait
-        self._other_encodings: dict[str, str] = {}
-        self._handlers: dict[type, Callable[[Any, Done], None]] = {
-            AppendRequest: self._append,
+        self._read_slowly = self._tasks.stoppable_handler(self._reading.read_slowly)
+        self._lock_at_once = self._tasks.handler(self._leased)
+        self._lock_patiently = self._tasks.handler(self._leased, stopped=WaitEnded)
+        self._handlers: dict[type, Handler] = {
+            AppendRequest: self._appending.append,
             ReadRequest: self._read,
             InfoRequest: lambda request, done: store.info(request.memory, done),
             ClearRequest: self._clear,
@@ -184,13 +161,15 @@ class MemoryService:
             ),
             PinRequest: lambda request, done: store.pin(request.memory, request.ids, done, pin=request.pin),
             DefinitionsRequest: self._definitions,
-            UnlockRequest: self._task(lambda request: locks.release(request.memory, request.token)),
-            ForkRequest: self._task(forks.fork),
-            ListRequest: self._task(walk.page),
+            UnlockRequest: self._tasks.handler(lambda request: locks.release(request.memory, request.token)),
+            ForkRequest: self._tasks.handler(forks.fork),
+            ListRequest: self._tasks.handler(walk.page),
             CountRequest: self._count,
-            HealthRequest: self._task(lambda _: health.report()),
+            HealthRequest: self._tasks.handler(lambda _: health.report()),
             LockRequest: self._lock,
-            FlushRequest: self._stoppable(flushing.flush, lambda request: FlushTimeout(request.wait_ms or 0)),
+            FlushRequest: self._tasks.stoppable_handler(
+                flushing.flush, lambda request: FlushTimeout(request.wait_ms or 0)
+            ),
         }
 
     def execute(self, request: Request, done: Done) -> None:
@@ -207,162 +186,18 @@ class MemoryService:
 
     def stop(self, request: Request) -> None:
         """End the wait of a request that is being executed: nobody wants its answer any more, or we must leave."""
-        stop = self._stops.pop(id(request), None)
-        if stop is not None:
-            stop()
+        self._tasks.stop(request)
 
     async def close(self) -> None:
         """Cancel the tasks that still run; their callers are gone or get an error."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
         await self._store.close()
 
-    # ---- slow ones ----
-
-    def _task(
-        self, run: Callable[[Any], Awaitable[object]], stopped: Callable[[], Exception] | None = None
-    ) -> Callable[[Any, Done], None]:
-        """Return a handler that runs a coroutine; with `stopped` its wait can be ended, and that is the answer."""
-
-        async def work(request: Any) -> object:
-            return await run(request)
-
-        def handle(request: Any, done: Done) -> None:
-            task = self._spawn(work(request), done, stopped)
-            if stopped is not None:
-                self._stops[id(request)] = task.cancel
-                task.add_done_callback(lambda _: self._stops.pop(id(request), None))
-
-        return handle
-
-    def _stoppable(
-        self,
-        run: Callable[[Any, asyncio.Event], Coroutine[Any, Any, object]],
-        cancelled: Callable[[Any], Exception] | None = None,
-    ) -> Callable[[Any, Done], None]:
-        """Return a handler that runs a coroutine, which stops waiting once the event is set."""
-
-        def handle(request: Any, done: Done) -> None:
-            stop = asyncio.Event()
-            task = self._spawn(run(request, stop), done, cancelled and partial(cancelled, request))
-            self._stops[id(request)] = stop.set
-            task.add_done_callback(lambda _: self._stops.pop(id(request), None))
-
-        return handle
-
-    def _spawn(
-        self, work: Coroutine[Any, Any, object], done: Done, cancelled: Callable[[], BaseException] | None = None
-    ) -> asyncio.Task[object]:
-        task = asyncio.get_running_loop().create_task(work, name="mem-command")
-        self._tasks.add(task)
-        task.add_done_callback(partial(self._ended, done, cancelled or asyncio.CancelledError))
-        return task
-
-    def _ended(self, done: Done, cancelled: Callable[[], BaseException], task: asyncio.Task[object]) -> None:
-        """Answer for a task. Not done by its coroutine, which never runs when it is cancelled before its first step."""
-        self._tasks.discard(task)
-        if task.cancelled():
-            done(cancelled())
-            return
-        problem = task.exception()
-        done(task.result() if problem is None else problem)
-
-    # ---- append and write ----
-
-    def _append(self, request: AppendRequest, done: Done) -> None:
-        if len(request.messages) > self._max_request_messages:
-            raise BadMessage(
-                f"a request may have {self._max_request_messages} messages, this one has {len(request.messages)}; "
-                "send them in parts"
-            )
-        if request.large:
-            self._spawn(self._append_large(request), done)
-            return
-        intake = self._intake(request.memory.definition)
-        if not intake.takes_all:
-            self._take_in(intake, request)
-        encoding = self._encoding_of(request)
-        weights = intake.weigh(request.messages, self._counter(encoding).count)
-        self._store_weighed(request, encoding, weights, done)
-
-    async def _append_large(self, request: AppendRequest) -> object:
-        await asyncio.to_thread(self._take_in, self._intake(request.memory.definition), request)
-        encoding = self._encoding_of(request)
-        weights = await asyncio.to_thread(self._weigh, request, encoding)
-        return await _asked(lambda done: self._store_weighed(request, encoding, weights, done))
-
-    def _take_in(self, intake: Intake, request: AppendRequest) -> None:
-        """Put in place of the messages what is to be stored of them."""
-        request.messages, redacted = intake.admit(request.messages)
-        for kind, times in redacted.items():
-            self._tally.redacted(kind, times)
-
-    def _encoding_of(self, request: AppendRequest) -> str:
-        memory = request.memory
-        if request.replace:
-            return memory.definition.encoding
-        return self._other_encodings.get(memory.keys.name, memory.definition.encoding)
-
-    def _weigh(self, request: AppendRequest, encoding: str) -> list[int | str]:
-        return self._intake(request.memory.definition).weigh(request.messages, self._counter(encoding).count)
-
-    def _store_weighed(self, request: AppendRequest, encoding: str, weights: Sequence[int | str], done: Done) -> None:
-        self._store.append(
-            request.memory,
-            request.messages,
-            weights,
-            encoding,
-            partial(self._appended, request, weights, done),
-            token=request.lock or "",
-            idempotent=request.idempotent,
-            replace=request.replace,
-        )
-
-    def _appended(self, request: AppendRequest, weights: Sequence[int | str], done: Done, result: object) -> None:
-        if isinstance(result, EncodingDiffers):
-            self._append_in(result.encoding, request, done)
-            return
-        if isinstance(result, AppendResult):
-            if request.replace:
-                self._other_encodings.pop(request.memory.keys.name, None)
-            if result.duplicate:
-                self._tally.duplicates += 1
-            else:
-                self._tally.messages_appended += result.appended
-                self._tally.tokens_appended += _sum(weights)
-        done(result)
-
-    def _append_in(self, encoding: str, request: AppendRequest, done: Done) -> None:
-        """Append once more, counted as the memory's other messages are."""
-        if len(self._other_encodings) >= MAX_REMEMBERED_ENCODINGS:
-            self._other_encodings.clear()
-        self._other_encodings[request.memory.keys.name] = encoding
-        try:
-            if request.large:
-                self._spawn(self._append_large_in(encoding, request), done)
-            else:
-                self._store_weighed(request, encoding, self._weigh(request, encoding), done)
-        except Exception as problem:  # the store calls this, and must get to the other requests of its batch
-            done(problem)
-
-    async def _append_large_in(self, encoding: str, request: AppendRequest) -> object:
-        weights = await asyncio.to_thread(self._weigh, request, encoding)
-        return await _asked(lambda done: self._store_weighed(request, encoding, weights, done))
-
-    def _intake(self, definition: Definition) -> Intake:
-        intake = self._intakes.get(definition.id)
-        if intake is None or intake.definition is not definition:
-            redactor = self._redactor(definition.privacy) if definition.privacy.redacts else None
-            intake = self._intakes[definition.id] = Intake(definition, redactor)
-        return intake
+    # ---- what is on the store ----
 
     def _clear(self, request: ClearRequest, done: Done) -> None:
-        # What comes next is a new memory, which is counted as its definition says.
-        self._other_encodings.pop(request.memory.keys.name, None)
+        self._appending.forget_encoding(request.memory)
         self._store.clear(request.memory, done, token=request.lock or "")
-
-    # ---- reads ----
 
     def _read(self, request: ReadRequest, done: Done) -> None:
         if not is_slow(request):
@@ -371,7 +206,7 @@ class MemoryService:
         self._read_slowly(request, done)
 
     async def _info(self, memory: Memory, may_remove: bool) -> MemoryInfo:
-        info = await _asked(lambda done: self._store.info(memory, done, may_remove=may_remove))
+        info = await asked(lambda done: self._store.info(memory, done, may_remove=may_remove))
         assert isinstance(info, MemoryInfo)
         return info
 
@@ -407,7 +242,7 @@ class MemoryService:
             return [calibrated(count(text), definition) for text in request.texts]
 
         if sum(map(len, request.texts)) > LARGE_MESSAGE_CHARACTERS:
-            self._spawn(asyncio.to_thread(counts), done)
+            self._tasks.spawn(asyncio.to_thread(counts), done)
         else:
             done(counts())
 
@@ -423,26 +258,3 @@ class MemoryService:
         else:
             definition = self._definition(request.definition)
         return definition.encoding, definition
-
-
-def _sum(weights: Sequence[int | str]) -> int:
-    try:
-        return sum(weights)  # type: ignore[arg-type]  # numbers, unless the definition has classes
-    except TypeError:
-        return sum(int(str(weight).partition(" ")[0]) for weight in weights)
-
-
-async def _asked(call: Callable[[Done], None]) -> object:
-    """Await a call of the store; an exception as its result is raised."""
-    answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-
-    def settle(result: object) -> None:
-        if answer.done():
-            return
-        if isinstance(result, BaseException):
-            answer.set_exception(result)
-        else:
-            answer.set_result(result)
-
-    call(settle)
-    return await answer

@@ -18,7 +18,8 @@ from sidecar.memory.message import Message
 from sidecar.memory.ports import FlushOrder, FlushOutcome, UndoOutcome
 from sidecar.memory.requests import ForkRequest, ListRequest, ReadRequest, Request
 from sidecar.memory.results import AppendResult, EncodingDiffers, ListPage, LockGranted, MemoryInfo
-from sidecar.memory.service import Done, MemoryService
+from sidecar.memory.service import MemoryService
+from sidecar.memory.tasks import Done
 from sidecar.metrics import Metrics
 from sidecar.privacy.redaction import Redactor
 from tests.support.addressing import addressing

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from sidecar.errors import RedisRefused, SyntaxProblem, Unavailable, UnknownMemory
-from sidecar.memory import service
+from sidecar.memory.appending import MAX_REMEMBERED_ENCODINGS
 from sidecar.memory.message import Message
 from sidecar.memory.requests import (
     LARGE_MESSAGE_CHARACTERS,
@@ -60,8 +60,8 @@ class TestAppend:
 
     def test_remembered_encodings_are_bounded(self) -> None:
         """When too many memories are of another encoding, all are forgotten, and asked about again."""
-        bench = Bench(*[OTHER, APPENDED] * (service.MAX_REMEMBERED_ENCODINGS + 1), OTHER, APPENDED)
-        for number in range(service.MAX_REMEMBERED_ENCODINGS + 1):
+        bench = Bench(*[OTHER, APPENDED] * (MAX_REMEMBERED_ENCODINGS + 1), OTHER, APPENDED)
+        for number in range(MAX_REMEMBERED_ENCODINGS + 1):
             assert start(bench, append("x", key=f"k{number}")) == [APPENDED]
         asked = len(bench.store.calls)
         assert start(bench, append("x", key="k0")) == [APPENDED]
