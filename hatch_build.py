@@ -71,6 +71,7 @@ COMPILED = (
     "session/context.py",
     "session/limits.py",
     "session/memories.py",
+    "session/own_commands.py",
     "session/session.py",
     "session/state.py",
     "store/batch.py",

@@ -19,7 +19,8 @@ What a MEM command may do after the fence:
     ANSWERED         does not run: the client has Redis's answer already    needs a fence of its own
 
 Under CLIENT REPLY OFF no fence would come back, so there the fence goes in front of it. What else has to be known
-before a MEM command may run, such as the Redis user that it runs as, is the business of `session.state`.
+before a MEM command may run, such as the Redis user that it runs as, is the business of `session.state`; what becomes
+of one that may, that of `session.own_commands`.
 
 COMMAND is forwarded between two fences, and our commands are put into its answer; inside a transaction it passes as it
 is, because a fence would make EXEC fail.
@@ -35,8 +36,7 @@ from collections.abc import Callable, Mapping
 from sidecar.commands.command import Command
 from sidecar.commands.merging import merge
 from sidecar.commands.resolving import Resolve
-from sidecar.errors import INTERNAL_ERROR, BadMessage, NotIdentified, ReplyableError
-from sidecar.memory.requests import ContextRequest, Request
+from sidecar.errors import NotIdentified, ReplyableError
 from sidecar.resp.fence import Fence, Turn
 from sidecar.resp.pushes import PushBoundary
 from sidecar.resp.requests import Forward, Oversized, Own, RequestFramer
@@ -56,7 +56,7 @@ from sidecar.session.actions import (
 from sidecar.session.context import ConnectionContext
 from sidecar.session.description import Description
 from sidecar.session.limits import MAX_PENDING_BYTES, MAX_RUNNING_COMMANDS, Limits
-from sidecar.session.memories import BusyMemories
+from sidecar.session.own_commands import OwnCommands
 from sidecar.session.state import ConnectionState, Need
 
 
@@ -84,16 +84,15 @@ class Session:
         self._commands = commands
         self._context = ConnectionContext(resolve)
         self._nonce = nonce
-        self._observe = observe
         limits = limits or Limits()
         self._max_pending_commands = limits.pending_commands
         self._now = 0.0
         self._framer = RequestFramer(commands, max_bytes=limits.request_bytes)
         self._waiting: deque[Forward | Own | Oversized | Ticket] = deque()
         self._pending_bytes = 0
-        self._running: deque[Ticket] = deque()
-        self._busy = BusyMemories()
         self._state = ConnectionState()
+        self._own = OwnCommands(commands, self._context, self._state, observe)
+        self._running = self._own.running
         self._fence: Fence | None = None
         self._identifying = False
         self._described: Description | None = None  # the COMMAND whose answer comes before the fence
@@ -210,7 +209,7 @@ class Session:
         Any other exception than a `ReplyableError` is a bug, and so is `Ticket.bug`; logging is the caller's business.
         """
         self._now = now
-        self._answer(ticket, result)
+        self._own.answer(ticket, result)
         return self._advance()
 
     def client_eof(self) -> list[Action]:
@@ -386,59 +385,20 @@ class Session:
 
     def _start(self, item: Own | Oversized | Ticket) -> bool:
         """Start a MEM command; False if it has to wait for another one on the same memory."""
-        ticket = item if isinstance(item, Ticket) else self._prepare(item)
-        if not self._busy.admit(ticket):
+        ticket = item if isinstance(item, Ticket) else self._own.prepare(item, self._now)
+        if not self._own.admit(ticket):
             self._waiting[0] = ticket  # parsed once, however often it is tried
             return False
-        self._running.append(ticket)
         if ticket.reply is None:
             self._actions.append(Run(ticket))
             if ticket.waits and not self._patient:
                 self._actions.append(Stop(ticket))
         return True
 
-    def _prepare(self, frame: Own | Oversized) -> Ticket:
-        """Parse a MEM command; what cannot be parsed, or may not run now, has its reply already."""
-        command = self._commands[frame.name]
-        silent = self._state.silent
-        refusal = self._state.refusal_for(command.name)
-        request: Request | None = None
-        if refusal is None:
-            try:
-                if isinstance(frame, Oversized):
-                    raise BadMessage(frame.limit)
-                request = command.request(frame.arguments, self._context.resolve)
-            except ReplyableError as problem:
-                refusal = problem.reply()
-        self._state.command_started()
-        ticket = Ticket(command, request, self._now, size=size_of(frame), silent=silent)
-        if refusal is not None:
-            ticket.refuse(refusal)
-        elif isinstance(request, ContextRequest):
-            self._render(ticket, self._context.execute(request))
-        return ticket
-
-    def _answer(self, ticket: Ticket, result: object) -> None:
-        self._busy.release(ticket)
-        if isinstance(result, ReplyableError):
-            ticket.refuse(result.reply())
-        elif isinstance(result, BaseException):
-            ticket.refuse(INTERNAL_ERROR)
-        else:
-            self._render(ticket, result)
-
-    def _render(self, ticket: Ticket, result: object) -> None:
-        try:
-            ticket.reply = ticket.command.encode(result, self._state.protocol)
-        except Exception as bug:  # the caller serves other clients too, and logs it
-            ticket.bug = bug
-            ticket.refuse(INTERNAL_ERROR)
-
     def _flush_replies(self) -> None:
         """Send the replies at the head of the line; a client that asked for none gets none."""
         while self._running and self._running[0].reply is not None:
-            ticket = self._running.popleft()
-            self._observe(ticket.command.name, ticket.outcome, self._now - ticket.started)
+            ticket = self._own.leave(self._now)
             self._pending_bytes -= ticket.size
             if not ticket.silent:
                 self._to_client(ticket.reply or b"")

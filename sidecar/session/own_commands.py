@@ -1,0 +1,98 @@
+"""The MEM commands of one client, from their request to the reply that goes out: parsed, run, answered in order.
+
+The counterpart is `session.session`, which says when one may start, and passes the replies on. Who carries a command
+out is no business of this.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from sidecar.commands.command import Command
+from sidecar.errors import INTERNAL_ERROR, BadMessage, ReplyableError
+from sidecar.memory.requests import ContextRequest, Request
+from sidecar.resp.requests import Oversized, Own
+from sidecar.session.actions import Ticket, size_of
+from sidecar.session.context import ConnectionContext
+from sidecar.session.memories import BusyMemories
+from sidecar.session.state import ConnectionState
+
+
+class OwnCommands:
+    """What runs, or has run and waits for its turn to be answered.
+
+    Args:
+        commands: our commands by upper-case name.
+        context: what templates in keys may name.
+        state: what is known about the connection; it is told of every command.
+        observe: see `Session`.
+
+    Attributes:
+        running: the tickets, in the order in which they are answered.
+    """
+
+    def __init__(
+        self,
+        commands: Mapping[bytes, Command],
+        context: ConnectionContext,
+        state: ConnectionState,
+        observe: Callable[[str, str, float], None],
+    ) -> None:
+        self._commands = commands
+        self._context = context
+        self._state = state
+        self._observe = observe
+        self._busy = BusyMemories()
+        self.running: deque[Ticket] = deque()
+
+    def prepare(self, frame: Own | Oversized, now: float) -> Ticket:
+        """Parse a MEM command; what cannot be parsed, or may not run now, has its reply already."""
+        command = self._commands[frame.name]
+        silent = self._state.silent
+        refusal = self._state.refusal_for(command.name)
+        request: Request | None = None
+        if refusal is None:
+            try:
+                if isinstance(frame, Oversized):
+                    raise BadMessage(frame.limit)
+                request = command.request(frame.arguments, self._context.resolve)
+            except ReplyableError as problem:
+                refusal = problem.reply()
+        self._state.command_started()
+        ticket = Ticket(command, request, now, size=size_of(frame), silent=silent)
+        if refusal is not None:
+            ticket.refuse(refusal)
+        elif isinstance(request, ContextRequest):
+            self._render(ticket, self._context.execute(request))
+        return ticket
+
+    def admit(self, ticket: Ticket) -> bool:
+        """Let a command stand in the line; False where it has to wait for another one on the same memory."""
+        if not self._busy.admit(ticket):
+            return False
+        self.running.append(ticket)
+        return True
+
+    def answer(self, ticket: Ticket, result: object) -> None:
+        """Write the reply of one that was admitted: what the service answered, or the exception that it raised."""
+        self._busy.release(ticket)
+        if isinstance(result, ReplyableError):
+            ticket.refuse(result.reply())
+        elif isinstance(result, BaseException):
+            ticket.refuse(INTERNAL_ERROR)
+        else:
+            self._render(ticket, result)
+
+    def leave(self, now: float) -> Ticket:
+        """Take the first one, which has its reply, out of the line."""
+        ticket = self.running.popleft()
+        self._observe(ticket.command.name, ticket.outcome, now - ticket.started)
+        return ticket
+
+    def _render(self, ticket: Ticket, result: object) -> None:
+        try:
+            ticket.reply = ticket.command.encode(result, self._state.protocol)
+        except Exception as bug:  # the caller serves other clients too, and logs it
+            ticket.bug = bug
+            ticket.refuse(INTERNAL_ERROR)
