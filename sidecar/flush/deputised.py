@@ -19,7 +19,8 @@ from sidecar.flush.ticket import PlanFacts, Ticket
 from sidecar.memory.definition import EXTRACTIVE, Definition
 from sidecar.memory.ports import FlushOrder, FlushOutcome
 from sidecar.metrics import Metrics
-from sidecar.store.flush_store import Deed, FlushStore
+from sidecar.store.flush_store import FlushStore
+from sidecar.store.flush_words import Deed
 
 LARGE_MESSAGES = 5_000
 """A memory with as many is left to the deputy: its flush takes half a second of the interpreter, and to start a deputy

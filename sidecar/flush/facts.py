@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from sidecar.memory.message import MessageFacts
-from sidecar.store.flush_store import RawFacts
+from sidecar.store.flush_words import RawFacts
 
 NEVER_READ: Mapping[str, int] = MappingProxyType({})
 """The access times of a memory that has none."""

@@ -24,7 +24,8 @@ from sidecar.memory.definition import EXTRACTIVE, Definition
 from sidecar.memory.message import count_summary
 from sidecar.memory.ports import FlushOrder, FlushOutcome, Partial, TextCounter
 from sidecar.memory.stored_message import StoredMessage
-from sidecar.store.flush_store import Deed, FlushStore, Work
+from sidecar.store.flush_store import FlushStore
+from sidecar.store.flush_words import Deed, Work
 from sidecar.store.lease import Lease
 
 _log = structlog.get_logger(__name__)

@@ -17,7 +17,7 @@ from sidecar.memory.definition import Definition
 from sidecar.memory.stored_message import StoredMessage
 from sidecar.memory.truncation import truncated
 from sidecar.store.flush_copies import FORMS, FlushCopies, Span, Stream
-from sidecar.store.flush_store import Deed
+from sidecar.store.flush_words import Deed
 from sidecar.store.lease import Lease
 
 Count = Callable[[str], int]

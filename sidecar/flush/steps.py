@@ -25,8 +25,9 @@ from sidecar.flush.ticket import Begun, PlanFacts, Ticket
 from sidecar.memory.definition import Definition
 from sidecar.memory.ports import FlushOrder, FlushOutcome, Summariser, TextCounter
 from sidecar.metrics import Metrics
-from sidecar.store.flush_store import FlushStore, Record
-from sidecar.store.flush_store import Limits as Thresholds
+from sidecar.store.flush_store import FlushStore
+from sidecar.store.flush_words import Limits as Thresholds
+from sidecar.store.flush_words import Record
 from sidecar.store.lease import LEASE_MS
 
 LONGEST_ERROR = 500

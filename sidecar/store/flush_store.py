@@ -8,7 +8,6 @@ summarises. Every script is safe to send twice, because whoever gets no answer a
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
@@ -17,6 +16,19 @@ from sidecar.memory.ports import Partial
 from sidecar.memory.stored_message import StoredMessage
 from sidecar.store.entries import to_message, to_number, to_text
 from sidecar.store.flush_copies import FlushCopies
+from sidecar.store.flush_words import (
+    NO_LIMIT,
+    RECORD_FIELDS,
+    BeginReply,
+    CommitReply,
+    Deed,
+    Limits,
+    RawFacts,
+    Running,
+    Totals,
+    Work,
+    as_record,
+)
 from sidecar.store.lease import WORK_TTL_MS, Lease, work_keys
 from sidecar.store.script_client import Argument, ScriptClient
 
@@ -32,136 +44,6 @@ SEEN_PAGE = 500
 
 CONTENT_PAGE = 100
 """Messages per read of contents. Redis holds one page in its output buffer: 3.3 MB at 32 KiB a message."""
-
-NO_LIMIT = -1
-"""How the scripts write a threshold that does not exist."""
-
-
-class Limits(NamedTuple):
-    """Above what a flush is due. None means that there is no such threshold."""
-
-    tokens: int | None
-    messages: int | None
-
-
-class Record(NamedTuple):
-    """The last flush of a memory as `meta` has it, and the totals now. `status` is "" before the first."""
-
-    run_id: str
-    status: str
-    strategy: str
-    error: str
-    removed: int
-    freed_tokens: int
-    duration_ms: int
-    summary_tokens: int
-    shortened: int
-    messages: int
-    tokens: int
-    again: bool
-
-
-class BeginReply(NamedTuple):
-    """Answer of the begin script. `code` tells which of the rest is set; see the script's header."""
-
-    code: str
-    holder: str = ""
-    record: Record | None = None
-    epoch: str = ""
-    fence: int = 0
-    generation: int = 0
-    last_id: str = ""
-    messages: int = 0
-    tokens: int = 0
-    summary_tokens: int = 0
-    now_ms: int = 0
-
-
-class CommitReply(NamedTuple):
-    """Answer of the commit script: `record` is None where it refused; with `locked`, for how long."""
-
-    code: str
-    record: Record | None = None
-    left_ms: int = 0
-
-
-class Deed(NamedTuple):
-    """What a commit does; see the script's header.
-
-    Args:
-        strategy: under whose name.
-        removed, shortened, freed_tokens: messages that go and that are shortened, and what both free.
-        drift_messages, drift_tokens: what the log holds more than `meta` says.
-        summarise: whether the staged summary takes the place of what goes.
-        first, last: ids of what goes; "" where nothing does.
-        cursor: last id that the new log covers; "" where messages go in place.
-        head: in place, the last id that goes at the head of the log; "" if the oldest message stays.
-        ids: in place, the others that go.
-    """
-
-    strategy: str
-    removed: int
-    shortened: int
-    freed_tokens: int
-    drift_messages: int
-    drift_tokens: int
-    summarise: bool
-    first: str
-    last: str
-    cursor: str = ""
-    head: str = ""
-    ids: Sequence[str] = ()
-
-    @property
-    def arguments(self) -> list[Argument]:
-        """The script's arguments from the 11th on."""
-        *numbers, summarise, first, last, cursor, head, ids = self
-        return [*numbers, int(summarise), first, last, cursor, head, *ids]  # type: ignore[list-item]
-
-
-class RawFacts(NamedTuple):
-    """One message of a facts page.
-
-    `fields` is its JSON where that may hold a tool call, else ""; `kind` its class; `text_bytes` the
-    length of its text.
-    """
-
-    id: str
-    role: str
-    tokens: int
-    fields: str
-    kind: str = ""
-    text_bytes: int = 0
-
-
-class Work(NamedTuple):
-    """What a run has staged: the plan as JSON, the tokens of the summary, None if there is none yet, and its part."""
-
-    plan: bytes
-    summary_tokens: int | None
-    partial: Partial = Partial()
-
-
-class Running(NamedTuple):
-    """Who flushes a memory now, "" if nobody does; whether that lease has run out; and what happened last."""
-
-    holder: str
-    expired: bool
-    record: Record
-
-
-class Totals(NamedTuple):
-    """What a memory holds, as `meta` has it."""
-
-    messages: int
-    tokens: int
-    summary_tokens: int
-
-
-_RECORD_FIELDS = (
-    "last_run", "last_status", "last_strategy", "last_error", "last_removed", "last_freed", "last_duration",
-    "last_summary_tokens", "last_shortened", "messages", "tokens",
-)  # fmt: skip
 
 
 class FlushStore:
@@ -204,7 +86,7 @@ class FlushStore:
         """
         keys = self._space.keys(definition, instance)
         target = NO_LIMIT if target_tokens is None else target_tokens
-        arguments: list[Argument] = [run_id, lease_ms, int(force), *_limits(limits), keys.name, target]
+        arguments: list[Argument] = [run_id, lease_ms, int(force), *limits.arguments, keys.name, target]
         code, *rest = await self._client.script("begin", [keys.meta, keys.log, keys.due], arguments)
         match code.decode():
             case "begun":
@@ -214,7 +96,7 @@ class FlushStore:
             case "joined":
                 return BeginReply("joined", holder=rest[0].decode())
             case "done":
-                return BeginReply("done", record=_record(rest))
+                return BeginReply("done", record=as_record(rest))
             case "not-due":
                 return BeginReply("not-due", messages=int(rest[0]), tokens=int(rest[1]))
             case other:
@@ -336,7 +218,7 @@ class FlushStore:
             *lease.proof,
             generation,
             begun_ms,
-            *_limits(limits),
+            *limits.arguments,
             keys.name,
             ttl_ms or 0,
             undo_ttl_ms or 0,
@@ -356,7 +238,7 @@ class FlushStore:
         code, *rest = await self._client.script("commit", names, arguments)
         if code == b"locked":
             return CommitReply("locked", left_ms=int(rest[0]))
-        return CommitReply(code.decode(), _record(rest) if rest else None)
+        return CommitReply(code.decode(), as_record(rest) if rest else None)
 
     async def fail(self, lease: Lease, *, begun_ms: int, strategy: str, error: str) -> int | None:
         """Give the flush up. O(1). Returns its duration in ms, None if it was no longer this run's."""
@@ -372,10 +254,10 @@ class FlushStore:
     async def running(self, definition: str, instance: str) -> Running:
         """Return who flushes the memory now, and what the last flush did. O(1)."""
         meta = self._space.keys(definition, instance).meta
-        holder, until, *record = await self._client.command("HMGET", meta, "flush_run", "flush_until", *_RECORD_FIELDS)
+        holder, until, *record = await self._client.command("HMGET", meta, "flush_run", "flush_until", *RECORD_FIELDS)
         seconds, micros = await self._client.command("TIME")
         expired = int(until or 0) <= seconds * 1000 + micros // 1000
-        return Running(to_text(holder), expired, _record([0, *record]))
+        return Running(to_text(holder), expired, as_record([0, *record]))
 
     async def reachable(self) -> bool:
         """Tell whether Redis answers now."""
@@ -387,27 +269,3 @@ class FlushStore:
             "stage", work_keys(keys), [*lease.proof, WORK_TTL_MS, kind, *value]
         )
         return reply
-
-
-def _limits(limits: Limits) -> tuple[int, int]:
-    tokens, messages = (NO_LIMIT if limit is None else limit for limit in limits)
-    return tokens, messages
-
-
-def _record(values: Sequence[Any]) -> Record:
-    again, run, status, strategy, error, *numbers = values
-    removed, freed, duration, summary, shortened, messages, tokens = (int(number or 0) for number in numbers)
-    return Record(
-        run_id=to_text(run),
-        status=to_text(status),
-        strategy=to_text(strategy),
-        error=to_text(error),
-        removed=removed,
-        freed_tokens=freed,
-        duration_ms=duration,
-        summary_tokens=summary,
-        shortened=shortened,
-        messages=messages,
-        tokens=tokens,
-        again=bool(again),
-    )

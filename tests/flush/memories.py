@@ -21,7 +21,7 @@ from sidecar.metrics import Metrics
 from sidecar.metrics.collector import MetricsCollector
 from sidecar.store import scripts
 from sidecar.store.batch import Append, call, fixed
-from sidecar.store.flush_store import Limits
+from sidecar.store.flush_words import Limits
 from sidecar.store.lease import Lease
 
 SPACE = KeySpace()

@@ -28,7 +28,8 @@ from sidecar.memory import plan
 from sidecar.memory.definition import Definition, FlushPolicy
 from sidecar.memory.ports import FlushOrder, FlushOutcome
 from sidecar.metrics import Metrics
-from sidecar.store.flush_store import CommitReply, Deed, FlushStore
+from sidecar.store.flush_store import FlushStore
+from sidecar.store.flush_words import CommitReply, Deed
 from sidecar.store.lease import Lease
 from sidecar.tokens.counter import load_counter
 from tests.flush.conversations import PARCEL

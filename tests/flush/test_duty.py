@@ -14,7 +14,7 @@ from sidecar.flush.labour import Progress
 from sidecar.flush.ticket import PlanFacts, Ticket
 from sidecar.memory.definition import Definition
 from sidecar.memory.ports import FlushOrder, FlushOutcome
-from sidecar.store.flush_store import Deed
+from sidecar.store.flush_words import Deed
 from tests.flush.deputies import TICKET
 from tests.support.waiting import eventually
 

@@ -41,7 +41,7 @@ from sidecar.memory.definition import (
     RedactionPattern,
 )
 from sidecar.memory.ports import FlushOrder, FlushOutcome
-from sidecar.store.flush_store import Deed
+from sidecar.store.flush_words import Deed
 from tests.flush.deputies import TICKET
 
 RICH = Definition(

@@ -6,7 +6,7 @@ import pytest
 
 from sidecar.flush.facts import gone, to_facts
 from sidecar.memory.message import MessageFacts
-from sidecar.store.flush_store import RawFacts
+from sidecar.store.flush_words import RawFacts
 
 CASES = [
     ("", (), None),

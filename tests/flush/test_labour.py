@@ -11,7 +11,8 @@ from sidecar.flush.steps import FlushSteps
 from sidecar.flush.summing import Summing
 from sidecar.memory.message import count_summary
 from sidecar.memory.ports import TextCounter
-from sidecar.store.flush_store import Deed, FlushStore
+from sidecar.store.flush_store import FlushStore
+from sidecar.store.flush_words import Deed
 from tests.flush.memories import CHAT, SUMMED, LiveMemory, NotingSummariser, WordCounter, talk
 from tests.flush.stepping import begin
 

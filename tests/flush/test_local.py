@@ -17,7 +17,8 @@ from sidecar.flush.steps import FlushSteps
 from sidecar.flush.trying import Patience
 from sidecar.memory.ports import FlushEngine, FlushOrder, FlushOutcome
 from sidecar.memory.stored_message import StoredMessage
-from sidecar.store.flush_store import CommitReply, FlushStore
+from sidecar.store.flush_store import FlushStore
+from sidecar.store.flush_words import CommitReply
 from sidecar.store.lease import Lease
 from tests.flush.memories import DEFINITIONS, SPACE, SUMMED, LiveMemory, WordCounter, talk
 from tests.support.children import StartRedis

@@ -18,7 +18,8 @@ from sidecar.flush.steps import FlushSteps
 from sidecar.memory.catalogue import Catalogue
 from sidecar.memory.ports import FlushOrder
 from sidecar.store import scripts
-from sidecar.store.flush_store import CommitReply, Deed, FlushStore
+from sidecar.store.flush_store import FlushStore
+from sidecar.store.flush_words import CommitReply, Deed
 from sidecar.store.lease import Lease
 from tests.flush.memories import SPACE, SUMMED, LiveMemory, NotingSummariser, WordCounter, talk
 from tests.flush.test_local import Gate

@@ -16,7 +16,8 @@ from sidecar.flush.steps import FlushSteps
 from sidecar.memory.message import MessageFacts
 from sidecar.memory.plan import Limits, make_plan
 from sidecar.store.flush_copies import PIECE, Span, Stream
-from sidecar.store.flush_store import Deed, FlushStore
+from sidecar.store.flush_store import FlushStore
+from sidecar.store.flush_words import Deed
 from tests.flush.memories import CHAT, SPACE, Entry, LiveMemory, WordCounter, talk
 from tests.flush.stepping import begin, flush
 from tests.store.committing import Flush, ranges

@@ -8,7 +8,8 @@ from contextlib import suppress
 from sidecar.errors import FlushRefused
 from sidecar.flush.removal import Removal
 from sidecar.flush.staging import StagedPlan, StagedRange, decode, encode
-from sidecar.store.flush_store import BeginReply, CommitReply, Deed, FlushStore, Limits
+from sidecar.store.flush_store import FlushStore
+from sidecar.store.flush_words import BeginReply, CommitReply, Deed, Limits
 from sidecar.store.lease import Lease
 from tests.flush.memories import LiveMemory, WordCounter
 

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 from redis.asyncio import Redis
 
-from sidecar.store.flush_store import FlushStore, Limits
+from sidecar.store.flush_store import FlushStore
+from sidecar.store.flush_words import Limits
 from tests.flush.memories import SPACE, SUMMED, LiveMemory, talk
 from tests.support.waiting import eventually
 

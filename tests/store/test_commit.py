@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 from redis.asyncio import Redis
 
-from sidecar.store.flush_store import FlushStore, Limits
+from sidecar.store.flush_store import FlushStore
+from sidecar.store.flush_words import Limits
 from tests.flush.memories import CHAT, SPACE, SUMMED, LiveMemory, talk
 from tests.store.committing import LEASE_MS, Flush
 

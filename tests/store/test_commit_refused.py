@@ -7,7 +7,8 @@ from redis.asyncio import Redis
 
 from sidecar.errors import RedisRefused
 from sidecar.flush.staging import StagedPlan, encode
-from sidecar.store.flush_store import CommitReply, FlushStore
+from sidecar.store.flush_store import FlushStore
+from sidecar.store.flush_words import CommitReply
 from tests.flush.memories import SPACE, LiveMemory, talk
 from tests.store.committing import Flush, ranges
 

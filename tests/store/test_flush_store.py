@@ -10,15 +10,8 @@ from redis.asyncio import Redis
 from sidecar.errors import RedisRefused
 from sidecar.memory.definition import FlushPolicy
 from sidecar.memory.ports import Partial
-from sidecar.store.flush_store import (
-    CONTENT_PAGE,
-    FACTS_PAGE,
-    FACTS_PAGE_BYTES,
-    SEEN_PAGE,
-    FlushStore,
-    Limits,
-    RawFacts,
-)
+from sidecar.store.flush_store import CONTENT_PAGE, FACTS_PAGE, FACTS_PAGE_BYTES, SEEN_PAGE, FlushStore
+from sidecar.store.flush_words import Limits, RawFacts
 from tests.flush.memories import CHAT, SPACE, LiveMemory, talk
 
 NONE = Limits(None, None)

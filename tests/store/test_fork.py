@@ -13,7 +13,8 @@ from sidecar.memory.addressing import Memory
 from sidecar.memory.definition import Definition, FlushPolicy, LockPolicy
 from sidecar.memory.requests import ForkRequest, ReadRequest
 from sidecar.memory.results import AppendResult
-from sidecar.store.flush_store import FlushStore, Limits
+from sidecar.store.flush_store import FlushStore
+from sidecar.store.flush_words import Limits
 from sidecar.store.fork import LEASE_MS, Forks
 from tests.flush.memories import SPACE, Entry, LiveMemory, talk
 from tests.store.live import DUE, SHORT, LiveStore, change, memory
