@@ -109,7 +109,7 @@ def serve(as_worker: str | None, **options: Any) -> None:
 
     from sidecar import app
     from sidecar.app.worker import Post
-    from sidecar.config.settings import load_settings
+    from sidecar.config.loading import load_settings
 
     settings, definitions = load_settings(**options)
     if as_worker is not None:
@@ -133,7 +133,7 @@ def worker(**options: Any) -> None:
     from sidecar.logs import set_up_logs  # isort: skip # before anything else imports structlog
 
     from sidecar import app
-    from sidecar.config.settings import load_settings
+    from sidecar.config.loading import load_settings
 
     settings, definitions = load_settings(**options)
     set_up_logs(settings.log_level)
@@ -147,7 +147,7 @@ def check(**options: Any) -> None:
 
     Reads the settings and the definitions, and shows every problem at once. Connects to nothing.
     """
-    from sidecar.config.settings import load_settings
+    from sidecar.config.loading import load_settings
     from sidecar.net.endpoint import RedisEndpoint
 
     settings, definitions = load_settings(**options)
@@ -284,7 +284,7 @@ def dev(**options: Any) -> None:
     """
     import asyncio
 
-    from sidecar.config.settings import load_settings
+    from sidecar.config.loading import load_settings
     from sidecar.dev.launcher import run_dev
     from sidecar.dev.plan import DevOptions
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import structlog
 
 from sidecar.config.definitions import Definitions
-from sidecar.config.settings import Settings, read_definitions
+from sidecar.config.loading import read_definitions
+from sidecar.config.settings import Settings
 from sidecar.errors import ConfigurationError
 from sidecar.memory.catalogue import Catalogue
 from sidecar.tokens.counter import load_counter

@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import structlog
 
 from sidecar.app.building import (
     make_client_tls,
-    make_deputy,
     make_dialer,
-    make_flush_steps,
     make_redis_client,
     make_undo,
     own_credentials,
     ready_counter,
 )
+from sidecar.app.flushes import Flushes
 from sidecar.app.fronts import Front, HandedFront, OwnFront
 from sidecar.app.loop_lag import watch_loop_lag
 from sidecar.app.process import (
@@ -35,10 +33,7 @@ from sidecar.commands.table import COMMANDS
 from sidecar.config.definitions import Definitions
 from sidecar.config.settings import Settings
 from sidecar.errors import ConfigurationError, UpstreamError
-from sidecar.flush.dispatcher import Dispatcher
-from sidecar.flush.local import LocalEngine
-from sidecar.flush.sweeper import GRACE_MS, Sweeper
-from sidecar.memory.addressing import Addressing, Memory
+from sidecar.memory.addressing import Addressing
 from sidecar.memory.catalogue import Catalogue
 from sidecar.memory.health import Health
 from sidecar.memory.keys import KeySpace
@@ -50,21 +45,13 @@ from sidecar.net.server import Server
 from sidecar.net.upstream import Upstream
 from sidecar.resp.watched import Credentials
 from sidecar.session.limits import Limits
-from sidecar.store.outbox import Outbox
 from sidecar.store.pipe import Pipe
 from sidecar.store.probe import Probe
 from sidecar.store.wakeups import Wakeups
 from sidecar.templates.engine import TemplateEngine
 
-if TYPE_CHECKING:
-    from sidecar.temporal.starter import TemporalEngine
-
 READY_LIMIT_S = 1.0
 """A kubelet gives a probe one second by default; Redis answers within a millisecond."""
-
-SCHEDULES_MISSED = 3
-"""Sweeps of Temporal's schedule that a mark has outlived when sidecars take it to be unserved: one may be under way,
-and one may have met trouble."""
 
 LAST_REPLIES_S = 1.0
 """How long Redis may take to answer what clients that have gone already left behind."""
@@ -111,26 +98,7 @@ class _Sidecar:
         space = KeySpace(settings.key_prefix, settings.project)
         self._dialer = make_dialer(settings)
         self._client = make_redis_client(settings, self._dialer)
-        self._deputy = make_deputy(settings)
-        self._steps = make_flush_steps(settings, self._catalogue, self._client, self._metrics, self._deputy)
-        self._engine = self._flush_engine(space)
-        outbox = Outbox(self._client, space)
-        self._dispatcher = Dispatcher(
-            engine=self._engine,
-            is_due=outbox.is_marked,
-            metrics=self._metrics,
-            starts_per_s=settings.flush_starts_per_s,
-            burst=settings.flush_start_burst,
-        )
-        self._sweeper = Sweeper(
-            outbox=outbox,
-            notify=self._dispatcher.remind,
-            space=space,
-            definitions=self._catalogue,
-            metrics=self._metrics,
-            interval_s=settings.sweep_interval_s,
-            grace_ms=self._grace_ms(),
-        )
+        self._flushes = Flushes(settings, self._catalogue, space, client=self._client, metrics=self._metrics)
         self._wakeups = Wakeups(self._client)
         self._counter = ready_counter(settings, definitions.by_id.values())
         self._users = Users(
@@ -138,12 +106,12 @@ class _Sidecar:
             space=space,
             catalogue=self._catalogue,
             counter=self._counter,
-            engine=self._engine,
-            steps=self._steps,
+            engine=self._flushes.engine,
+            steps=self._flushes.steps,
             undo=make_undo(settings, self._client),
             wakeups=self._wakeups,
             metrics=self._metrics,
-            due=self._due,
+            due=self._flushes.due,
         )
         self._identities = Identities(
             connect=self._dialer.connect, multiplexer=self._multiplexer, service=self._memory_service
@@ -151,7 +119,7 @@ class _Sidecar:
         self._own = self._multiplexer(own_credentials(self._dialer.endpoint))
         self._health = Health(
             ping=Probe(self._own, space),
-            engine=self._engine,
+            engine=self._flushes.engine,
             gauge=self._metrics,
             counter=self._counter,
             catalogue=self._catalogue,
@@ -169,11 +137,10 @@ class _Sidecar:
         """Start everything, wait for `stop`, and stop it in the reverse order."""
         tasks = [
             self._background.create_task(self._own.run(), name="multiplexer"),
-            self._background.create_task(self._dispatcher.run(), name="dispatcher"),
-            self._background.create_task(self._sweeper.run(), name="sweeper"),
             self._background.create_task(self._wakeups.run(), name="wakeups"),
             self._background.create_task(self._health.run(), name="health"),
             self._background.create_task(watch_loop_lag(self._metrics.loop_lag.observe), name="loop-lag"),
+            *self._flushes.start(self._background),
         ]
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
         try:
@@ -186,7 +153,7 @@ class _Sidecar:
                     f"{self._front.name} ready",
                     **where,
                     redis=str(self._dialer.endpoint),
-                    engine=self._engine.name,
+                    engine=self._flushes.engine.name,
                 )
                 await self._stop.wait()
             log.info(f"{self._front.name} stopping")
@@ -199,8 +166,7 @@ class _Sidecar:
             await self._server.close(self._settings.shutdown_timeout_s)
             await self._identities.close(LAST_REPLIES_S)
             await self._definitions_reload.close()
-            await self._engine.close()
-            await self._deputy.close()
+            await self._flushes.close()
             await end(tasks)
             await self._client.aclose()
             await self._dialer.close()
@@ -262,7 +228,7 @@ class _Sidecar:
                 log.error("reload.refused", what=what, problem=str(problem))
             else:
                 log.info("reload.done", what=what)
-        self._deputy.retire()
+        self._flushes.renew()
 
     async def _dial_for_client(self, factory: Callable[[], Upstream]) -> Upstream:
         try:
@@ -301,26 +267,6 @@ class _Sidecar:
 
     def _memory_service(self, pipe: Pipe) -> MemoryService:
         return self._users.service(pipe, self._health)
-
-    def _flush_engine(self, space: KeySpace) -> LocalEngine | TemporalEngine:
-        settings = self._settings
-        if settings.engine == "local":
-            return LocalEngine(steps=self._steps, space=space)
-        # Only here, because loading the SDK takes half a second and 50 MB.
-        from sidecar.app.temporal import make_temporal_engine, temporal_place
-
-        return make_temporal_engine(settings, temporal_place(settings))
-
-    def _grace_ms(self) -> int:
-        """Return how old a mark is that nobody serves."""
-        if self._settings.engine == "local":
-            return GRACE_MS
-        # Temporal's schedule sees to it, once for all sidecars. They look as often, for the metrics, and step in where
-        # it does not: it may be paused, and workers may be of a version that has none.
-        return int(SCHEDULES_MISSED * self._settings.temporal_sweep_interval_s * 1_000)
-
-    def _due(self, memory: Memory) -> None:
-        self._dispatcher.notify(memory.definition.id, memory.instance)
 
     def _count_reconnect(self) -> None:
         self._metrics.redis_reconnects += 1

@@ -13,7 +13,8 @@ import redis.asyncio
 from structlog.testing import capture_logs
 
 from sidecar.app.reloading import DefinitionsReload
-from sidecar.config.settings import Settings, load_settings
+from sidecar.config.loading import load_settings
+from sidecar.config.settings import Settings
 from sidecar.memory.catalogue import Catalogue
 from tests.e2e.agents import as_map, run
 from tests.support.children import StartSidecar

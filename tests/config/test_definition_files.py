@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sidecar.config.definitions import load_definitions
-from sidecar.config.settings import load_settings
+from sidecar.config.loading import load_settings
 from sidecar.errors import ConfigurationError
 from sidecar.memory.definition import (
     Definition,

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from sidecar.config.settings import Settings, load_settings
+from sidecar.config.loading import load_settings
+from sidecar.config.settings import Settings
 from sidecar.errors import ConfigurationError
 from tests.support.certificates import Authority, Certificate
 
