@@ -96,6 +96,9 @@ audit: $(INSTALLED) ## look the locked packages up among known vulnerabilities, 
 sbom: $(INSTALLED) ## write build/memsidecar.cdx.json, the bill of materials (CycloneDX) of the image
 	$(BIN)/python -m tests.sbom $(ARGS)
 
+dashboard: $(INSTALLED) ## draw docs/dashboard.svg from a minute under load, with Redis, a sidecar and Prometheus (ARGS="...")
+	$(WITH_BIN) $(BIN)/python -m tests.monitoring.picture $(ARGS)
+
 lock: $(LOCK_VENV)/.installed ## renew requirements/*.txt from pyproject.toml (ARGS=--upgrade for the newest versions)
 	$(LOCK_COMPILE) --extra dev -o requirements/dev.txt
 	$(LOCK_COMPILE) --extra fast --extra openai -c requirements/dev.txt -o requirements/runtime.txt

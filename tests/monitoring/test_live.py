@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.monitoring.panels import ROWS
+from tests.monitoring.picture import SHOWN, drawn
 from tests.monitoring.stage import asked, staged
 from tests.support.children import Children
 from tests.support.requirements import require_program
@@ -18,7 +20,7 @@ LIMIT_S = 60.0
 
 @pytest.mark.timeout(200)
 async def test_every_query_has_data(children: Children, redis_program: Path, tmp_path: Path) -> None:
-    """While the load goes on, each query of each panel comes to answer with a number."""
+    """While the load goes on, each query of each panel comes to answer with a number; the main ones can be drawn."""
     missing = {(panel.title, query.expression) for row in ROWS for panel in row.panels for query in panel.queries}
     queries = {
         (panel.title, query.expression): query for row in ROWS for panel in row.panels for query in panel.queries
@@ -33,9 +35,12 @@ async def test_every_query_has_data(children: Children, redis_program: Path, tmp
                         missing.discard(each)
 
         looking = asyncio.create_task(look())
+        begun = time.time()
         deadline = asyncio.get_running_loop().time() + LIMIT_S
         await stage.life.live(until=lambda: looking.done() or asyncio.get_running_loop().time() > deadline, pause_s=0.2)
         if looking.done():
             await looking
         looking.cancel()
-    assert missing == set()
+        assert missing == set()
+        picture = await asyncio.to_thread(drawn, stage, begun, time.time())
+    assert picture.count("<path") >= len(SHOWN)
