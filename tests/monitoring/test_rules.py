@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sidecar import errors
 from tests.monitoring.naming import named
 from tests.support.requirements import require_program
 
@@ -73,6 +74,38 @@ def test_every_runbook_is_one_of_an_alert() -> None:
     assert [name for name, _ in found] == [alert["alert"] for alert in ALERTS]
     for name, text in found:
         assert all(f"**{part}**" in text for part in ("Means", "Look", "Do")), name
+
+
+CALLERS = {
+    *(
+        "ERR",
+        "NOMEMORY",
+        "BADKEY",
+        "TEMPLATE",
+        "BADMESSAGE",
+        "FORBIDDEN",
+        "LOCKED",
+        "STALELOCK",
+        "OVERBUDGET",
+        "NOAUTH",
+    ),
+    *("FLUSHFAILED", "TIMEOUT"),
+}
+"""First words of errors that are the caller's matter; and those of flushes, which have alerts of their own."""
+
+
+def test_every_error_is_somebody_s() -> None:
+    """Each of our errors either is the caller's matter or counts for the alert, so that a new one is thought about."""
+    (alert,) = (alert for alert in ALERTS if alert["alert"] == "MemsidecarErrors")
+    counted = set(re.findall(r'outcome=~"([^"]+)"', alert["expr"])[0].split("|"))
+    ours = {each.prefix for each in _kinds(errors.ReplyableError) if isinstance(getattr(each, "prefix", None), str)}
+    assert {"BADKEY", "UNCERTAIN"} < ours
+    assert ours - CALLERS <= counted
+    assert not counted & CALLERS
+
+
+def _kinds(kind: type[errors.ReplyableError]) -> set[type[errors.ReplyableError]]:
+    return {kind, *(each for below in kind.__subclasses__() for each in _kinds(below))}
 
 
 def test_every_metric_is_one(metric_names: set[str]) -> None:
