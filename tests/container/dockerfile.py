@@ -60,7 +60,7 @@ def pairs(text: str) -> list[tuple[str, str]]:
 
 
 def _instructions(text: str) -> Iterator[tuple[str, str]]:
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     for line in "\n".join(lines).replace("\\\n", " ").splitlines():
         word, _, said = line.strip().partition(" ")
         yield word, " ".join(said.split())
