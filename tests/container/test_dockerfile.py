@@ -152,7 +152,7 @@ def health(root: Path, http_port: int) -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the image is one of Linux")
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(1800)
 def test_the_image_serves(image: Path, redis_url: str, children: Children, tmp_path: Path) -> None:
     """The environment that the build stage makes has no pip, and its entry point serves, compiled, and writes nothing.
 
