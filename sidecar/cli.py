@@ -224,8 +224,9 @@ def import_(
       memsidecar import all.jsonl --dry-run
       memsidecar import --from compozy --from-project shop --definition chat
     """
-    from sidecar.app.transferring import ImportOptions, import_memories, prefix_of
+    from sidecar.app.transferring import ImportOptions, import_memories
     from sidecar.config.settings import load_settings
+    from sidecar.transfer.compozy import prefix_of
 
     named = from_prefix is not None, from_project is not None
     if source == "compozy" and (sum(named) != 1 or definition is None):

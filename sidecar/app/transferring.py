@@ -30,7 +30,7 @@ from sidecar.store.incoming import Incoming
 from sidecar.store.outgoing import Outgoing
 from sidecar.transfer import jsonl
 from sidecar.transfer.arriving import Imported
-from sidecar.transfer.compozy import ListedMemories, prefix_of
+from sidecar.transfer.compozy import ListedMemories
 from sidecar.transfer.exporting import Export, Exported
 from sidecar.transfer.importing import Import
 from sidecar.transfer.problems import TransferProblem
@@ -103,7 +103,7 @@ async def import_memories(settings: Settings, definitions: Definitions, options:
             events, progress = await _source(client, options, stack)
             work = Import(
                 incoming=None if options.dry_run else Incoming(client),
-                addressing=Addressing(catalogue, space, _no_template),
+                addressing=Addressing(catalogue, space, no_template),
                 catalogue=catalogue,
                 intake=intake,
                 counter=ready_counter(settings, ()),
@@ -175,8 +175,6 @@ def _reading(source: Path) -> Iterator[tuple[IO[bytes], str, int | None]]:
         raise TransferProblem(f"{source} cannot be read: {problem.strerror}") from problem
 
 
-def _no_template(key: str, _: Context) -> str:
+def no_template(key: str, _: Context) -> str:
+    """Refuse a key that is a template: nobody is there whose context could render it."""
     raise BadKey(f"'{key}' is a template; an import takes keys as they are")
-
-
-__all__ = ["STANDARD", "ImportOptions", "export_memories", "import_memories", "prefix_of"]

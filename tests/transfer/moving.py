@@ -9,7 +9,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from sidecar.app.transferring import _no_template
+from sidecar.app.transferring import no_template
 from sidecar.app.users import redactor
 from sidecar.memory.addressing import Addressing, Memory
 from sidecar.memory.catalogue import Catalogue
@@ -81,7 +81,7 @@ def work(redis: Redis | None) -> Import:
     """Return an import; without a Redis one that only checks."""
     return Import(
         incoming=None if redis is None else Incoming(redis),
-        addressing=Addressing(CATALOGUE, SPACE, _no_template),
+        addressing=Addressing(CATALOGUE, SPACE, no_template),
         catalogue=CATALOGUE,
         intake=lambda where: Intake(where.definition, redactor(where.definition.privacy)),
         counter=load_counter,
