@@ -131,3 +131,16 @@ def test_whoever_reads_goes_away(settings: list[str]) -> None:
         assert child.wait(60) == 1
     assert "whoever reads the output has gone; the export is not complete" in said
     assert "Traceback" not in said
+
+
+def test_a_terminal_is_no_export(settings: list[str]) -> None:
+    """Whoever names no file is told so, instead of being waited for."""
+    ours, theirs = os.openpty()
+    try:
+        command = [sys.executable, "-m", "sidecar", "import", *settings]
+        done = subprocess.run(command, stdin=theirs, capture_output=True, text=True, timeout=60, check=False)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert done.returncode == 2
+    assert "name a FILE, or pipe an export into it" in done.stderr

@@ -81,3 +81,11 @@ def test_the_page_is_true(dev: Dev, tmp_path: Path) -> None:
     assert {kind for kind, _ in followed} == {"", "bash", "python", "text", "yaml"}
     for kind, text in followed:
         reader.follow(kind, text)
+
+
+def test_what_an_operator_types_works(tmp_path: Path) -> None:
+    """Every command that docs/operations.md lets one type works without a server."""
+    typed = [text for kind, text in FENCE.findall((DOCS / "operations.md").read_text()) if kind == "bash"]
+    assert typed
+    for text in typed:
+        Reader(int(PORT), tmp_path).follow("bash", text)
