@@ -79,7 +79,7 @@ _SHARED = (
 
 _SERVING = (
     click.option("--listen", metavar="HOST:PORT", help="Where Redis clients connect [127.0.0.1:6380]."),
-    click.option("--http-listen", metavar="HOST:PORT", help="/metrics, /healthz, /readyz [127.0.0.1:9464]."),
+    click.option("--http-listen", metavar="HOST:PORT", help="/metrics, /healthz, /readyz, /health [127.0.0.1:9464]."),
     click.option("--engine", type=click.Choice(["local", "temporal"]), help="What runs flushes [local]."),
     click.option("--workers", type=int, metavar="N", help="Processes that serve clients, one for each core [1]."),
 )
@@ -180,7 +180,7 @@ def export(patterns: tuple[str, ...], output: Path, **options: Any) -> None:
       memsidecar export 'chat:*' notes:7 | gzip > some.jsonl.gz
     """
     from sidecar.app.transferring import export_memories
-    from sidecar.config.settings import load_settings
+    from sidecar.config.loading import load_settings
 
     settings, definitions = load_settings(**options)
 
@@ -225,7 +225,7 @@ def import_(
       memsidecar import --from compozy --from-project shop --definition chat
     """
     from sidecar.app.transferring import ImportOptions, import_memories
-    from sidecar.config.settings import load_settings
+    from sidecar.config.loading import load_settings
     from sidecar.transfer.compozy import prefix_of
 
     named = from_prefix is not None, from_project is not None

@@ -22,7 +22,7 @@ from sidecar.net.client_tls import ClientTls
 from sidecar.net.dialer import Dialer
 from sidecar.net.gate import Gate
 from sidecar.net.handed_clients import HandedClients
-from sidecar.net.http import HttpServer, Ready, figures_of, registry_of
+from sidecar.net.http import HealthFacts, HttpServer, Ready, figures_of, registry_of
 from sidecar.net.listener import Listener
 
 Accept = Callable[[], asyncio.Protocol]
@@ -72,6 +72,7 @@ class OwnFront:
         tls: certificates for those who come by TCP.
         metrics: what `/metrics` shows.
         ready: what `/readyz` says.
+        health: what `/health` says.
     """
 
     name = "sidecar"
@@ -86,6 +87,7 @@ class OwnFront:
         tls: ClientTls | None,
         metrics: Metrics,
         ready: Ready,
+        health: HealthFacts,
     ) -> None:
         self._settings = settings
         self._background = background
@@ -102,7 +104,7 @@ class OwnFront:
             protected=settings.protected_mode,
             greeting=greeting(dialer.endpoint),
         )
-        self._http = HttpServer(figures=figures_of(metrics), ready=ready)
+        self._http = HttpServer(figures=figures_of(metrics), ready=ready, health=health)
         self._running: list[asyncio.Task[None]] = []
 
     def keeps_out(self) -> str | None:
@@ -138,6 +140,7 @@ class HandedFront:
         tls: certificates for those who came by TCP.
         metrics: what we report.
         ready: what keeps clients from working, which we report too.
+        health: how each component was when it was last looked at, likewise.
         reload: reads anew what can change.
         stop: set when the supervisor has gone.
     """
@@ -153,10 +156,12 @@ class HandedFront:
         tls: ClientTls | None,
         metrics: Metrics,
         ready: Ready,
+        health: Callable[[], object],
         reload: Callable[[], None],
         stop: asyncio.Event,
     ) -> None:
         self._ready = ready
+        self._health = health
         self._background = background
         self._metrics = metrics
         self._registry = registry_of(MetricsCollector(metrics))
@@ -195,4 +200,4 @@ class HandedFront:
         self._metrics.look()
         # On a thread, as for a page: it takes milliseconds, which no client should wait for.
         families = await asyncio.to_thread(lambda: to_plain(families_of(self._registry)))
-        return {"not_ready": await self._ready(), "families": families}
+        return {"not_ready": await self._ready(), "health": self._health(), "families": families}

@@ -29,10 +29,11 @@ from sidecar.app.process import (
 from sidecar.app.reloading import DefinitionsReload
 from sidecar.app.users import Users
 from sidecar.app.worker import Post
+from sidecar.commands.health import render as render_health
 from sidecar.commands.table import COMMANDS
 from sidecar.config.definitions import Definitions
 from sidecar.config.settings import Settings
-from sidecar.errors import ConfigurationError, UpstreamError
+from sidecar.errors import ConfigurationError
 from sidecar.memory.addressing import Addressing
 from sidecar.memory.catalogue import Catalogue
 from sidecar.memory.health import Health
@@ -49,9 +50,6 @@ from sidecar.store.pipe import Pipe
 from sidecar.store.probe import Probe
 from sidecar.store.wakeups import Wakeups
 from sidecar.templates.engine import TemplateEngine
-
-READY_LIMIT_S = 1.0
-"""A kubelet gives a probe one second by default; Redis answers within a millisecond."""
 
 LAST_REPLIES_S = 1.0
 """How long Redis may take to answer what clients that have gone already left behind."""
@@ -201,6 +199,7 @@ class _Sidecar:
                 tls=tls,
                 metrics=self._metrics,
                 ready=self._ready,
+                health=self._tell_health,
             )
         return HandedFront(
             post,
@@ -209,6 +208,7 @@ class _Sidecar:
             tls=tls,
             metrics=self._metrics,
             ready=self._ready,
+            health=lambda: render_health(self._health.latest()),
             reload=self._reload,
             stop=self._stop,
         )
@@ -271,17 +271,14 @@ class _Sidecar:
     def _count_reconnect(self) -> None:
         self._metrics.redis_reconnects += 1
 
+    async def _tell_health(self) -> tuple[bool, object]:
+        report = await self._health.report()
+        return report.healthy, render_health(report)
+
     async def _ready(self) -> str | None:
         """Tell what keeps clients from working: nothing but Redis does."""
         if self._stopping:
             return "the sidecar is being stopped"
         if (why := self._front.keeps_out()) is not None:
             return why
-        try:
-            async with asyncio.timeout(READY_LIMIT_S):
-                await self._health.redis_round_trip()
-        except TimeoutError:
-            return f"Redis did not answer within {READY_LIMIT_S:g} s"
-        except UpstreamError as problem:
-            return str(problem)
-        return None
+        return await self._health.redis_problem()

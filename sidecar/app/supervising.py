@@ -97,7 +97,9 @@ class _Supervisor:
             protected=settings.protected_mode,
             greeting=greeting(self._dialer.endpoint),
         )
-        self._http = HttpServer(figures=self._figures, ready=self._ready, facts={"/workers": self._facts})
+        self._http = HttpServer(
+            figures=self._figures, ready=self._ready, health=self._health, facts={"/workers": self._facts}
+        )
 
     async def run(self, stop: asyncio.Event) -> int:
         """Start the workers and then let clients in; wait for `stop`, and stop all in the reverse order."""
@@ -189,7 +191,7 @@ class _Supervisor:
                 code = 1
                 log.error("worker.not_spawned", worker=number, why=str(problem))
             self._departed = merge([self._departed, lasting(worker.last)])
-            worker.last = []
+            worker.last, worker.health = [], None
             if self._stopping.is_set():
                 if code and (worker.served or code != -signal.SIGTERM):
                     self._clean = False
@@ -271,6 +273,18 @@ class _Supervisor:
             return "the sidecar is being stopped"
         await self._look()
         return self._not_ready()
+
+    async def _health(self) -> tuple[bool, object]:
+        """Return how each worker is, as the last look of its own found; well are all that are up and healthy."""
+        await self._look()
+        workers = list(self._workers.values())
+        well = [worker.up and worker.health is not None and worker.health["healthy"] is True for worker in workers]
+        told = [
+            {"worker": worker.number, "up": worker.up, "not-ready": worker.not_ready, "health": worker.health}
+            for worker in workers
+        ]
+        healthy = bool(well) and all(well)
+        return healthy, {"healthy": healthy, "not-ready": self._not_ready(), "workers": told}
 
     def _not_ready(self) -> str | None:
         for worker in self._workers.values():

@@ -6,7 +6,9 @@ Used by `serving`, where the engine is Temporal, and by `working`.
 from __future__ import annotations
 
 from sidecar.config.settings import Settings
+from sidecar.errors import ConfigurationError
 from sidecar.temporal.codec import converter
+from sidecar.temporal.connection import process_runtime
 from sidecar.temporal.environment import Place, find
 from sidecar.temporal.starter import TemporalEngine
 from sidecar.temporal.worker import WorkerOptions
@@ -46,6 +48,20 @@ def make_temporal_engine(settings: Settings, place: Place) -> TemporalEngine:
         converter=converter(settings.temporal_payload_codec),
         search_attributes=settings.temporal_search_attributes,
     )
+
+
+def show_sdk_metrics(address: str | None) -> None:
+    """Have Temporal's SDK serve its own metrics, where an address is set; before anything else makes use of it.
+
+    Raises:
+        ConfigurationError: the address cannot be had.
+    """
+    if address is None:
+        return
+    try:
+        process_runtime(address)
+    except ValueError as problem:
+        raise ConfigurationError([f"temporal_metrics_listen: cannot listen on {address}: {problem}"]) from problem
 
 
 def worker_options(settings: Settings) -> WorkerOptions:

@@ -53,8 +53,8 @@ class Worker:
         on_room: see `WorkerLink`.
         on_missed: see `WorkerLink`.
 
-    Attributes: `last` holds the families of the last report, `not_ready` what kept clients from working then (None:
-    nothing).
+    Attributes: `last` holds the families of the last report, `health` how its components were, `not_ready` what kept
+    clients from working then (None: nothing).
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class Worker:
     ) -> None:
         self.number = number
         self.last: Families = []
+        self.health: Any = None
         self.not_ready: str | None = STARTING
         self._command = command
         self._on_room = on_room
@@ -152,6 +153,7 @@ class Worker:
 
     def _take_report(self, report: dict[str, Any]) -> None:
         self.not_ready = report["not_ready"]
+        self.health = report["health"]
         self.last = from_plain(report["families"])
 
     def _has_room_again(self) -> None:

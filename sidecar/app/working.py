@@ -8,33 +8,37 @@ import signal
 from sidecar.app.building import make_dialer, make_flush_steps, make_redis_client, ready_counter
 from sidecar.app.process import favour_the_event_loop, stop_on_signals
 from sidecar.app.reloading import DefinitionsReload
+from sidecar.app.worker_pages import WorkerPages
 from sidecar.config.definitions import Definitions
 from sidecar.config.settings import Settings
 from sidecar.memory.catalogue import Catalogue
 from sidecar.memory.keys import KeySpace
 from sidecar.metrics import Metrics
 from sidecar.store.outbox import Outbox
+from sidecar.store.script_client import ScriptClient
 
 
 async def work(settings: Settings, definitions: Definitions) -> None:
     """Run the Temporal worker until SIGTERM or SIGINT. SIGHUP reads the definitions anew.
 
     Raises:
-        ConfigurationError: Temporal's own configuration, or the payload codec, cannot be used.
+        ConfigurationError: Temporal's own configuration, or the payload codec, cannot be used; or an address for the
+            worker's pages cannot be had.
     """
     # Not at the top: a sidecar with the local engine does not pay for loading the SDK.
-    from sidecar.app.temporal import make_temporal_engine, temporal_place, worker_options
+    from sidecar.app.temporal import make_temporal_engine, show_sdk_metrics, temporal_place, worker_options
     from sidecar.temporal.activities import FlushActivities
     from sidecar.temporal.codec import converter
     from sidecar.temporal.schedule import Sweep, SweepSchedule
     from sidecar.temporal.sweep import SweepActivity
     from sidecar.temporal.worker import run_worker
 
+    show_sdk_metrics(settings.temporal_metrics_listen)
     place = temporal_place(settings)
     engine = make_temporal_engine(settings, place)
     stop = stop_on_signals()
     favour_the_event_loop()
-    ready_counter(settings, definitions.by_id.values())
+    counter = ready_counter(settings, definitions.by_id.values())
     metrics = Metrics()
     dialer = make_dialer(settings)
     client = make_redis_client(settings, dialer)
@@ -47,7 +51,17 @@ async def work(settings: Settings, definitions: Definitions) -> None:
         SweepSchedule(settings.project, settings.temporal_sweep_interval_s),
         SweepActivity(outbox=Outbox(client, space), engine=engine, space=space, definitions=catalogue),
     )
+    pages = WorkerPages(
+        settings=settings,
+        metrics=metrics,
+        scripts=ScriptClient(client),
+        engine=engine,
+        counter=counter,
+        catalogue=catalogue,
+        space=space,
+    )
     try:
+        await pages.open()
         await run_worker(
             activities=FlushActivities(steps=steps, metrics=metrics, project=settings.project),
             stop=stop,
@@ -58,8 +72,10 @@ async def work(settings: Settings, definitions: Definitions) -> None:
             converter=converter(settings.temporal_payload_codec),
             options=worker_options(settings),
             sweep=sweep,
+            on_polling=pages.polling,
         )
     finally:
+        await pages.close()
         await reload.close()
         await engine.close()
         await client.aclose()

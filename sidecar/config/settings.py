@@ -7,6 +7,7 @@ do nothing here but look into the environment.
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -34,6 +35,15 @@ def _address(value: str) -> str:
     host, _, port = value.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65_535:
         raise ValueError(f"'{value}' must be host:port, such as 127.0.0.1:6380")
+    return value
+
+
+def _ip_address(value: str) -> str:
+    host = value.rpartition(":")[0].strip("[]")
+    try:
+        ip_address(host)
+    except ValueError:
+        raise ValueError(f"'{value}' must be an IP address and a port, such as 127.0.0.1:9465") from None
     return value
 
 
@@ -77,7 +87,10 @@ class Settings(BaseModel):
 
     listen: Address = Field(default="127.0.0.1:6380", description="Where Redis clients connect.")
     http_listen: Address = Field(
-        default="127.0.0.1:9464", description="Where /metrics, /healthz and /readyz are served."
+        default="127.0.0.1:9464", description="Where /metrics, /healthz, /readyz and /health are served."
+    )
+    worker_http_listen: Address | None = Field(
+        default=None, description="Where `memsidecar worker` serves the same pages; unset: nowhere."
     )
     unix_socket: Annotated[Path, AfterValidator(_socket)] | None = Field(
         default=None, description="Unix socket where Redis clients connect, besides `LISTEN`."
@@ -175,6 +188,11 @@ class Settings(BaseModel):
     )
     temporal_grace_s: float = Field(
         default=20.0, ge=0, le=3600, description="How long running steps may take to end when a worker is stopped."
+    )
+    temporal_metrics_listen: Annotated[Address, AfterValidator(_ip_address)] | None = Field(
+        default=None,
+        description="Where `memsidecar worker` serves the metrics of Temporal's SDK, an IP address and a port; unset: "
+        "nowhere.",
     )
     temporal_deployment: str | None = Field(
         default=None, min_length=1, description="Worker deployment, where Temporal's worker versioning is used."

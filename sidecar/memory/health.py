@@ -20,6 +20,9 @@ from sidecar.memory.results import ComponentState, HealthReport, State
 HEALTH_LIMIT_S = 2.0
 """A component that says nothing for this long is down."""
 
+READY_LIMIT_S = 1.0
+"""A kubelet gives a probe one second by default; Redis answers within a millisecond."""
+
 LOOK_S = 10.0
 """Between two looks that nobody asked for: what recovers is seen to within this time, and it costs Redis one script."""
 
@@ -145,6 +148,17 @@ class Health:
             up = False
         self._gauge.engine_up = up
         self._engine_state.note(up)
+
+    async def redis_problem(self) -> str | None:
+        """Try whether Redis can be used, within `READY_LIMIT_S`; return what is wrong, None if nothing is."""
+        try:
+            async with asyncio.timeout(READY_LIMIT_S):
+                await self.redis_round_trip()
+        except TimeoutError:
+            return f"Redis did not answer within {READY_LIMIT_S:g} s"
+        except UpstreamError as problem:
+            return str(problem)
+        return None
 
     async def redis_round_trip(self) -> float:
         """Try whether Redis can be used; return the seconds that it took.

@@ -17,7 +17,14 @@ from datetime import timedelta
 
 from temporalio.client import Client
 from temporalio.converter import DataConverter
-from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
+from temporalio.runtime import (
+    LogForwardingConfig,
+    LoggingConfig,
+    PrometheusConfig,
+    Runtime,
+    TelemetryConfig,
+    TelemetryFilter,
+)
 from temporalio.service import KeepAliveConfig, RetryConfig, RPCError, TLSConfig
 
 from sidecar.errors import EngineUnavailable
@@ -159,12 +166,27 @@ def explain(trouble: BaseException) -> str:
     return f"Temporal cannot be reached: {inner[1] if inner else text}"
 
 
-def process_runtime() -> Runtime:
-    """Return this process's runtime, made at the first call: its threads do not survive a fork."""
+def process_runtime(metrics_address: str | None = None) -> Runtime:
+    """Return this process's runtime, made at the first call: its threads do not survive a fork.
+
+    Args:
+        metrics_address: IP address and port where the SDK serves its metrics from then on; None: nowhere. Only the
+            first call can say so.
+
+    Raises:
+        ValueError: the address cannot be had.
+    """
     runtime = _runtimes.get(os.getpid())
     if runtime is None:
         # Without forwarding, Core writes its warnings raw to stdout, between the lines of our own log.
         forwarding = LogForwardingConfig(logger=logging.getLogger("sidecar.temporal.core"))
         logs = LoggingConfig(filter=TelemetryFilter(core_level="WARN", other_level="ERROR"), forwarding=forwarding)
-        runtime = _runtimes[os.getpid()] = Runtime(telemetry=TelemetryConfig(logging=logs))
+        metrics = None
+        if metrics_address is not None:
+            # As Prometheus has it: counters end in _total, times are seconds and say so.
+            metrics = PrometheusConfig(
+                bind_address=metrics_address, counters_total_suffix=True, unit_suffix=True, durations_as_seconds=True
+            )
+        telemetry = TelemetryConfig(logging=logs, metrics=metrics)
+        runtime = _runtimes[os.getpid()] = Runtime(telemetry=telemetry)
     return runtime

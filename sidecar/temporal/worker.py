@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -118,6 +119,7 @@ async def run_worker(
     converter: DataConverter = DataConverter.default,
     options: WorkerOptions | None = None,
     sweep: Sweep | None = None,
+    on_polling: Callable[[bool], None] = lambda _: None,
 ) -> None:
     """Serve flushes until `stop` is set, through outages of Temporal before and after the start.
 
@@ -131,6 +133,7 @@ async def run_worker(
         converter: through which everything goes that Temporal keeps; see `codec`.
         options: None are the defaults.
         sweep: looks for marks that nobody serves, on a schedule; None sweeps nothing here.
+        on_polling: is told each time it begins to poll, and when it does so no more.
     """
     options = options or WorkerOptions()
     log = structlog.get_logger(__name__).bind(address=address, task_queue=task_queue)
@@ -149,7 +152,7 @@ async def run_worker(
             if sweep is not None:
                 await sweep.schedule.ensure(client, task_queue)
             worker = _worker(client, task_queue, activities, sweep, options)
-            polled = await _serve(worker, stop, log, options.grace_seconds + WATCHDOG_SECONDS)
+            polled = await _serve(worker, stop, log, options.grace_seconds + WATCHDOG_SECONDS, on_polling)
         except (RuntimeError, RPCError, OSError) as trouble:
             log.warning("no connection to Temporal, trying again", error=explain(trouble))
         pause = FIRST_PAUSE_SECONDS if polled else min(2 * pause, LONGEST_PAUSE_SECONDS)
@@ -180,7 +183,13 @@ def _worker(
     )
 
 
-async def _serve(worker: Worker, stop: asyncio.Event, log: FilteringBoundLogger, stop_seconds: float) -> bool:
+async def _serve(
+    worker: Worker,
+    stop: asyncio.Event,
+    log: FilteringBoundLogger,
+    stop_seconds: float,
+    on_polling: Callable[[bool], None],
+) -> bool:
     """Run one worker until it dies or `stop` is set. Returns whether it came to poll at all."""
     running = asyncio.create_task(worker.run(), name="temporal-worker")
     stopping = asyncio.create_task(stop.wait(), name="temporal-worker-stop")
@@ -191,9 +200,11 @@ async def _serve(worker: Worker, stop: asyncio.Event, log: FilteringBoundLogger,
             polled = worker.is_running
         if polled:
             log.info(READY)
+            on_polling(True)
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         stopping.cancel()
+        on_polling(False)
         await _finish(worker, running, log, stop_seconds)
     if running.done() and not running.cancelled() and (error := running.exception()):
         log.warning("the worker failed, starting another one", error=explain(error))

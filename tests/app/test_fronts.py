@@ -22,6 +22,10 @@ from tests.net.test_worker_link import Echo
 from tests.support.waiting import eventually
 
 
+async def ill() -> tuple[bool, object]:
+    return False, {}
+
+
 async def tired() -> str | None:
     return "tired"
 
@@ -31,7 +35,9 @@ async def test_our_own(redis_url: str) -> None:
     settings = Settings(listen="127.0.0.1:0", http_listen=f"127.0.0.1:{free_port()}", redis_url=redis_url)
     dialer = make_dialer(settings)
     async with asyncio.TaskGroup() as background:
-        front = OwnFront(settings, dialer, Echo, background=background, tls=None, metrics=Metrics(), ready=tired)
+        front = OwnFront(
+            settings, dialer, Echo, background=background, tls=None, metrics=Metrics(), ready=tired, health=ill
+        )
         assert front.keeps_out() == "Redis has not answered yet"
         port = await asyncio.wait_for(front.open(), 10)
         assert front.keeps_out() is None
@@ -55,7 +61,9 @@ async def test_a_taken_port(redis_url: str) -> None:
         settings = Settings(listen=where, http_listen="127.0.0.1:0", redis_url=redis_url)
         dialer = make_dialer(settings)
         async with asyncio.TaskGroup() as background:
-            front = OwnFront(settings, dialer, Echo, background=background, tls=None, metrics=Metrics(), ready=tired)
+            front = OwnFront(
+                settings, dialer, Echo, background=background, tls=None, metrics=Metrics(), ready=tired, health=ill
+            )
             with pytest.raises(ConfigurationError, match=f"listen: cannot listen on {where}"):
                 await front.open()
             await front.shut()
@@ -79,6 +87,7 @@ async def test_the_supervisor_s() -> None:
             tls=None,
             metrics=metrics,
             ready=tired,
+            health=lambda: {"healthy": False},
             reload=stop.clear,
             stop=stop,
         )
@@ -89,7 +98,7 @@ async def test_the_supervisor_s() -> None:
         assert json.loads(await reader.readline()) == {"missed": True}
         writer.write(b"report\n")
         report: dict[str, Any] = json.loads(await reader.readline())["report"]
-        assert report["not_ready"] == "tired"
+        assert (report["not_ready"], report["health"]) == ("tired", {"healthy": False})
         samples = {name: value for each in from_plain(report["families"]) for (name, _), value in each.samples.items()}
         assert samples["memsidecar_messages_appended_total"] == 7
         assert samples["process_resident_memory_bytes"] > 0

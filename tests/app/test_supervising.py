@@ -113,6 +113,13 @@ async def test_the_pages_are_of_all(sidecar: SidecarProcess) -> None:
         assert {"memsidecar_clients 2.0", "memsidecar_workers 2.0"} <= set(text.splitlines())
     assert await asyncio.to_thread(page, sidecar, "/readyz") == (200, "ready\n")
     assert await asyncio.to_thread(page, sidecar, "/healthz") == (200, "ok\n")
+    status, text = await asyncio.to_thread(page, sidecar, "/health")
+    health = json.loads(text)
+    assert (status, health["healthy"], health["not-ready"]) == (200, True, None)
+    assert [(each["worker"], each["up"], each["health"]["redis"]["state"]) for each in health["workers"]] == [
+        (1, True, "up"),
+        (2, True, "up"),
+    ]
     told = await state(sidecar)
     assert (told["not_ready"], told["restarts"], [worker["worker"] for worker in told["workers"]]) == (None, 0, [1, 2])
 

@@ -37,7 +37,9 @@ def test_a_post_is_read_as_it_is_written() -> None:
 
 async def test_one_that_reports_and_ends() -> None:
     """It is up when it says so, its last report stays when it has ended, and its exit code is told."""
-    made = worker('say(up=1); talk.recv(99); say(report={"not_ready": "tired", "families": families}); sys.exit(3)')
+    made = worker(
+        'say(up=1); talk.recv(99); say(report={"not_ready": "tired", "health": {}, "families": families}); sys.exit(3)'
+    )
     assert (made.up, made.served, made.not_ready, made.pid) == (False, False, STARTING, None)
     running = asyncio.create_task(made.run())
     async with asyncio.timeout(30):

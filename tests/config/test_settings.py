@@ -18,6 +18,7 @@ from tests.support.certificates import Authority, Certificate
 DEFAULTS: dict[str, Any] = {
     "listen": "127.0.0.1:6380",
     "http_listen": "127.0.0.1:9464",
+    "worker_http_listen": None,
     "unix_socket": None,
     "unix_socket_mode": "0700",
     "protected_mode": True,
@@ -52,6 +53,7 @@ DEFAULTS: dict[str, Any] = {
     "temporal_cached_runs": 200,
     "temporal_polls": 2,
     "temporal_grace_s": 20.0,
+    "temporal_metrics_listen": None,
     "temporal_deployment": None,
     "temporal_build_id": None,
     "token_engine": "auto",
@@ -74,6 +76,7 @@ DEFAULTS: dict[str, Any] = {
 OTHER: dict[str, str] = {
     "listen": "0.0.0.0:7000",
     "http_listen": "[::1]:0",
+    "worker_http_listen": "0.0.0.0:9465",
     "unix_socket": "/tmp/memsidecar-of-a-test.sock",
     "protected_mode": "False",
     "redis_url": "redis://user:pass@redis:6390/2",
@@ -93,6 +96,7 @@ OTHER: dict[str, str] = {
     "temporal_cached_runs": "0",
     "temporal_polls": "3",
     "temporal_grace_s": "0",
+    "temporal_metrics_listen": "[::1]:9466",
     "token_engine": "tiktoken",
     "command_timeout_s": "1.5",
     "sweep_interval_s": "0.1",
@@ -205,6 +209,7 @@ WRONG: list[tuple[str, str, str]] = [
     ("temporal_workflow_tasks", "1001", "Input should be less than or equal to 1000"),
     ("temporal_cached_runs", "-1", "Input should be greater than or equal to 0"),
     ("temporal_cached_runs", "100001", "Input should be less than or equal to 100000"),
+    ("temporal_metrics_listen", "localhost:9466", "'localhost:9466' must be an IP address and a port"),
     ("temporal_polls", "1", "Input should be greater than or equal to 2"),
     ("temporal_polls", "101", "Input should be less than or equal to 100"),
     ("temporal_grace_s", "-1", "Input should be greater than or equal to 0"),
@@ -267,10 +272,11 @@ def test_a_request_has_to_fit_into_what_may_be_held() -> None:
 
 
 def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is wrong with a URL is said without the URL."""
+    """What is wrong with a URL is said without the URL, and settings are printed without it."""
     monkeypatch.setenv("MEMSIDECAR_REDIS_URL", "redis://user:s3cret@host/x")
     (line,) = problems()
     assert "s3cret" not in line
+    assert "s3cret" not in repr(load_settings(redis_url="redis://user:s3cret@host")[0])
 
 
 def test_the_definitions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -441,8 +447,3 @@ def test_a_socket_that_is_left(tmp_path: Path) -> None:
     path.write_text("precious")
     (line,) = problems(unix_socket=path)
     assert line == f"--unix-socket: '{path}' exists and is no socket"
-
-
-def test_the_url_is_not_shown() -> None:
-    """Printing the settings reveals no password of Redis."""
-    assert "s3cret" not in repr(load_settings(redis_url="redis://user:s3cret@host")[0])

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import redis
 
-from sidecar.config.settings import PREFIX, Settings, load_settings
+from sidecar.config.loading import load_settings
+from sidecar.config.settings import PREFIX, Settings
 from sidecar.dev.ports import LOOPBACK, free_port
 from sidecar.dev.servers import TemporalServer
 from tests.chart_values import camel_case, free_settings

@@ -33,9 +33,26 @@ async def redis_is_down() -> str | None:
     return "Redis cannot be reached"
 
 
+async def well() -> tuple[bool, object]:
+    return True, {"healthy": True}
+
+
+async def ill() -> tuple[bool, object]:
+    return False, {"healthy": False, "redis": {"age-ms": None}}
+
+
+async def test_health() -> None:
+    """`/health` is JSON, with 503 where not all is well."""
+    kind = "application/json; charset=utf-8"
+    server = HttpServer(figures=figures_of(Metrics()), ready=nothing_wrong, health=well)
+    assert await get(server, "/health") == (200, kind, '{"healthy":true}')
+    server = HttpServer(figures=figures_of(Metrics()), ready=redis_is_down, health=ill)
+    assert await get(server, "/health") == (503, kind, '{"healthy":false,"redis":{"age-ms":null}}')
+
+
 async def test_alive() -> None:
     """`/healthz` says ok as long as the process answers, whatever Redis does."""
-    assert await get(HttpServer(figures=figures_of(Metrics()), ready=redis_is_down), "/healthz") == (
+    assert await get(HttpServer(figures=figures_of(Metrics()), ready=redis_is_down, health=ill), "/healthz") == (
         200,
         "text/plain; charset=utf-8",
         "ok\n",
@@ -44,11 +61,11 @@ async def test_alive() -> None:
 
 async def test_ready() -> None:
     """`/readyz` is 200 when Redis can be used, else 503 with the reason."""
-    assert (await get(HttpServer(figures=figures_of(Metrics()), ready=nothing_wrong), "/readyz"))[::2] == (
+    assert (await get(HttpServer(figures=figures_of(Metrics()), ready=nothing_wrong, health=well), "/readyz"))[::2] == (
         200,
         "ready\n",
     )
-    down = await get(HttpServer(figures=figures_of(Metrics()), ready=redis_is_down), "/readyz")
+    down = await get(HttpServer(figures=figures_of(Metrics()), ready=redis_is_down, health=ill), "/readyz")
     assert down[::2] == (503, "Redis cannot be reached\n")
 
 
@@ -56,7 +73,9 @@ async def test_metrics() -> None:
     """`/metrics` has our counters and the process's own figures, in Prometheus's text format."""
     metrics = Metrics()
     metrics.command("MEMREAD", "ok", 0.001)
-    status, kind, body = await get(HttpServer(figures=figures_of(metrics), ready=nothing_wrong), "/metrics")
+    status, kind, body = await get(
+        HttpServer(figures=figures_of(metrics), ready=nothing_wrong, health=well), "/metrics"
+    )
     assert (status, kind.partition(";")[0]) == (200, "text/plain")
     names = {family.name for family in parse_text(body)}
     assert {"memsidecar_commands", "memsidecar_build_info", "python_info", "process_start_time_seconds"} <= names
@@ -65,7 +84,7 @@ async def test_metrics() -> None:
 async def test_openmetrics() -> None:
     """A Prometheus that asks for OpenMetrics gets it."""
     status, kind, body = await get(
-        HttpServer(figures=figures_of(Metrics()), ready=nothing_wrong),
+        HttpServer(figures=figures_of(Metrics()), ready=nothing_wrong, health=well),
         "/metrics",
         "application/openmetrics-text; version=1.0.0",
     )
@@ -78,20 +97,20 @@ async def test_facts() -> None:
     """A page of facts is JSON, and made anew each time."""
     numbers = iter(range(10))
     server = HttpServer(
-        figures=figures_of(Metrics()), ready=nothing_wrong, facts={"/facts": lambda: {"n": next(numbers)}}
+        figures=figures_of(Metrics()), ready=nothing_wrong, health=well, facts={"/facts": lambda: {"n": next(numbers)}}
     )
     assert await get(server, "/facts") == (200, "application/json; charset=utf-8", '{"n":0}')
 
 
 async def test_other_pages() -> None:
     """There is nothing else to see."""
-    assert (await get(HttpServer(figures=figures_of(Metrics()), ready=nothing_wrong), "/"))[0] == 404
+    assert (await get(HttpServer(figures=figures_of(Metrics()), ready=nothing_wrong, health=well), "/"))[0] == 404
 
 
 async def test_a_scrape_at_a_busy_time() -> None:
     """A scrape while counters change is whole: the text is written from copies."""
     metrics = Metrics()
-    server = HttpServer(figures=figures_of(metrics), ready=nothing_wrong)
+    server = HttpServer(figures=figures_of(metrics), ready=nothing_wrong, health=well)
 
     async def busy() -> None:
         for number in range(2_000):
@@ -105,7 +124,7 @@ async def test_a_scrape_at_a_busy_time() -> None:
 
 async def test_a_taken_port() -> None:
     """An address that is in use is an error at once."""
-    first, second = (HttpServer(figures=figures_of(Metrics()), ready=nothing_wrong) for _ in range(2))
+    first, second = (HttpServer(figures=figures_of(Metrics()), ready=nothing_wrong, health=well) for _ in range(2))
     port = await first.listen("127.0.0.1", 0)
     with pytest.raises(OSError, match="address already in use"):
         await second.listen("127.0.0.1", port)
@@ -128,7 +147,7 @@ async def talk(server: HttpServer, *requests: bytes) -> bytes:
 
 
 def serving(*, idle_s: float = IDLE_S) -> HttpServer:
-    return HttpServer(figures=figures_of(Metrics()), ready=nothing_wrong, idle_s=idle_s)
+    return HttpServer(figures=figures_of(Metrics()), ready=nothing_wrong, health=well, idle_s=idle_s)
 
 
 async def test_several_on_one_connection() -> None:
@@ -181,7 +200,7 @@ async def test_a_page_that_fails() -> None:
     async def fails() -> str | None:
         raise LookupError("a bug")
 
-    server = HttpServer(figures=figures_of(Metrics()), ready=fails)
+    server = HttpServer(figures=figures_of(Metrics()), ready=fails, health=well)
     answer = await talk(server, b"GET /readyz HTTP/1.1\r\n\r\nGET /healthz HTTP/1.0\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
     assert answer.endswith(b"ok\n")
