@@ -137,7 +137,7 @@ class _Sidecar:
             self._background.create_task(self._own.run(), name="multiplexer"),
             self._background.create_task(self._wakeups.run(), name="wakeups"),
             self._background.create_task(self._health.run(), name="health"),
-            self._background.create_task(watch_loop_lag(self._metrics.loop_lag.observe), name="loop-lag"),
+            self._background.create_task(watch_loop_lag(self._metrics.tick), name="loop-lag"),
             *self._flushes.start(self._background),
         ]
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)

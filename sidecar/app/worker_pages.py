@@ -72,7 +72,7 @@ class WorkerPages:
         await bind("worker_http_listen", self._settings.worker_http_listen, self._http.listen)
         self._tasks += [
             asyncio.create_task(self._health.run(), name="health"),
-            asyncio.create_task(watch_loop_lag(self._metrics.loop_lag.observe), name="loop-lag"),
+            asyncio.create_task(watch_loop_lag(self._metrics.tick), name="loop-lag"),
         ]
 
     def polling(self, polls: bool) -> None:

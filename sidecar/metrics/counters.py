@@ -30,9 +30,9 @@ MAX_COMMAND_SERIES = 512
 """Pairs of command and outcome: 17 commands with some 15 outcomes each. An error of a Redis module could bring any
 first word; beyond this number it counts as `other`."""
 
-MEASURED_READS = 8
-"""Of so many answers to what a client forwards, the time of one is taken: that of all would cost the relay a hundredth
-of what it takes in all. A power of two."""
+MEASURED_FORWARDS = 64
+"""Answers to what clients forward that are timed between two ticks, which come four times a second: all of them where
+there are few, and where there are tens of thousands their time is worth more than theirs."""
 
 READ_KINDS = ("whole", "budget", "count", "since", "filtered", "blocking")
 """Reads are told apart by what bounds them; see `memory.reading.kind_of`."""
@@ -79,6 +79,7 @@ class Metrics:
         self.commands: dict[tuple[str, str], int] = {}
         self.command_seconds: dict[str, Histogram] = {}
         self.forward_seconds = Histogram(LATENCY_BUCKETS_SECONDS)
+        self.measurable = MEASURED_FORWARDS  # forwards that may still be timed until the next tick
         self.redis_seconds = Histogram(LATENCY_BUCKETS_SECONDS)
         self.redis_errors: Counter[str] = Counter()
         self.reads = {kind: Reads() for kind in READ_KINDS}
@@ -209,6 +210,11 @@ class Metrics:
         self.outbox_swept = time()
 
     # ---- the process ----
+
+    def tick(self, lag_seconds: float) -> None:
+        """Note how late the event loop is; called regularly."""
+        self.loop_lag.observe(lag_seconds)
+        self.measurable = MEASURED_FORWARDS
 
     def reloaded(self, outcome: str) -> None:
         """Count a reload of the definitions: `done` or `refused`."""

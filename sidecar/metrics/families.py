@@ -169,8 +169,8 @@ COMMANDS: tuple[Family, ...] = (
     ),
     _histogram(
         "forward_duration_seconds",
-        "From commands that were passed on to the first byte that came back, of one in eight reads of a client's "
-        "bytes; a blocking command counts with its wait.",
+        "From commands that were passed on to the first byte that came back, once for all that came in one read; of "
+        "256 reads in a second at most. A blocking command counts with its wait.",
         lambda now: now.forward_seconds,
     ),
 )

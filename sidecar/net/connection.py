@@ -16,7 +16,7 @@ from typing import cast
 import structlog
 
 from sidecar.errors import ReplyableError
-from sidecar.metrics.counters import MEASURED_READS, Metrics
+from sidecar.metrics import Metrics
 from sidecar.net.find_identity import FindIdentity, Identity
 from sidecar.net.held_budget import HeldBudget
 from sidecar.net.turn import Turn
@@ -122,7 +122,8 @@ class ClientConnection(asyncio.Protocol):
             return
         self._metrics.client_bytes_in += len(data)
         if self._upstream is not None and self._session.passes(data):
-            if not self.signs_of_life % MEASURED_READS and not self._passed_at:
+            if self._metrics.measurable and not self._passed_at:
+                self._metrics.measurable -= 1
                 self._passed_at = monotonic()
             self._upstream.write(data)
             return

@@ -12,7 +12,7 @@ import redis.asyncio
 
 from sidecar.dev.ports import free_port
 from sidecar.dev.servers import RedisServer
-from sidecar.metrics.counters import MEASURED_READS
+from sidecar.metrics.counters import MEASURED_FORWARDS
 from sidecar.net import connection
 from tests.net.conftest import Front, Fronts
 from tests.support.children import StartRedis
@@ -336,14 +336,20 @@ class TestBackpressure:
 
 class TestCounting:
     async def test_forwards_are_measured(self, front: Front) -> None:
-        """Of eight answers to forwarded bytes one is timed; a MEM command is not among them."""
+        """Answers to forwarded bytes are timed until enough have been, and again after a tick; no MEM command is."""
         client = await front.connect()
         await client.ask(command("PING"), b"+PONG\r\n")  # the first bytes of a connection are looked at closely
-        for _ in range(2 * MEASURED_READS):
+        await client.ask(command("MEMCLEAR", "a"), b":7\r\n")
+        await client.ask(command("PING"), b"+PONG\r\n")  # and those behind a MEM command
+        seconds = front.metrics.forward_seconds
+        assert sum(seconds.counts) == 0
+        for _ in range(MEASURED_FORWARDS + 3):
             await client.ask(command("PING"), b"+PONG\r\n")
-        measured = sum(front.metrics.forward_seconds.counts)
-        assert measured == 2
-        assert 0 < front.metrics.forward_seconds.total < 60
+        assert sum(seconds.counts) == MEASURED_FORWARDS
+        assert 0 < seconds.total < 60
+        front.metrics.tick(0.0)
+        await client.ask(command("PING"), b"+PONG\r\n")
+        assert sum(seconds.counts) == MEASURED_FORWARDS + 1
         await client.close()
 
     @pytest.mark.parametrize(
