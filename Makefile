@@ -34,7 +34,7 @@ WITH_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/build/compiled:$(CURDIR)
 COMPILED_TESTS := -o pythonpath="build/compiled ." -p no:cacheprovider tests/compiled tests/resp tests/session \
 	tests/commands tests/memory tests/store/test_append.py tests/store/test_changes.py tests/store/test_read.py \
 	tests/store/test_read_units.py tests/net/test_multiplexer.py tests/net/test_link.py tests/e2e/contract/test_dialogues.py \
-	tests/flush/test_errands.py tests/deputy tests/tokens/test_counter.py tests/tokens/test_native.py
+	tests/flush/test_errands.py tests/deputy tests/tokens/test_counter.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # What the user's shell or another environment says about Python must not reach into this one.
 unexport PYTHONPATH PYTHONHOME
