@@ -80,7 +80,7 @@ RULES: tuple[tuple[str, Schema], ...] = (
     (r"(.+\.)?replicas|.+\.(min|max)Replicas|.+\.queuedPerWorker", {"type": "integer", "minimum": 1}),
     (r".+\.cpuPercent", {"type": "integer", "minimum": 1, "maximum": 1000}),
     (r"(.+\.)?listenHost", {"type": "string", "pattern": "^([0-9]+(\\.[0-9]+){3}|\\[[0-9a-f:]+\\])$"}),
-    (r"(gateway\.)?ports\.\w+", _POD_PORT),
+    (r"((gateway|worker)\.)?ports\.\w+", _POD_PORT),
     (r"gateway\.service\.port", _PORT),
     (r"gateway\.service\.type", {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]}),
     (

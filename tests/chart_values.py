@@ -22,6 +22,7 @@ CHARTS = (HELM / "memsidecar", HELM / "memsidecar-lib")
 OWN_VALUES = {
     "listen": "`gateway.listenHost` and `gateway.ports.redis`; of a sidecar loopback and `ports.redis`",
     "http_listen": "`gateway.listenHost` and `gateway.ports.metrics`; of a sidecar `listenHost` and `ports.metrics`",
+    "worker_http_listen": "`worker.listenHost` and `worker.ports.metrics`",
     "unix_socket": "`unixSocket` of a sidecar",
     "unix_socket_mode": "`unixSocket.mode` of a sidecar",
     "tls_cert": "`tls.certSecret`",
@@ -37,6 +38,7 @@ OWN_VALUES = {
     "temporal_tls_cert": "`temporal.tls.certSecret`",
     "temporal_tls_key": "`temporal.tls.certSecret`",
     "temporal_api_key": "`temporal.apiKeySecret`",
+    "temporal_metrics_listen": "`worker.listenHost` and `worker.ports.sdkMetrics`",
 }
 """Settings that are secrets, files or addresses in a pod, and the values by which a chart makes them; all others are
 values of `settings`."""

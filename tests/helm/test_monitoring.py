@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.helm.conftest import DASHBOARD, RULES
-from tests.helm.rendering import Helm, containers, named, of_kind, pods
+from tests.helm.rendering import Helm, Manifest, containers, named, of_kind, pods
 from tests.helm.value_sets import AGENT, REDIS
 
 EVERYTHING = {
@@ -49,25 +49,32 @@ def test_nothing_is_made_that_was_not_asked_for(helm: Helm) -> None:
 
 
 @pytest.mark.parametrize("kind", ["PodMonitor", "ServiceMonitor"])
-def test_a_gateway_is_scraped_once(helm: Helm, kind: str) -> None:
-    """Either kind leads to the gateway's pods and their port metrics, and there is never both."""
-    manifests = helm.render("memsidecar", REDIS | {"monitoring": {"scrape": kind, "interval": "15s"}})
+def test_every_process_is_scraped_once(helm: Helm, kind: str) -> None:
+    """Either kind leads to all ports for metrics of gateway and worker, each once, and there is never both."""
+    values = {"settings": {"engine": "temporal"}, "worker": {"enabled": True}}
+    manifests = helm.render("memsidecar", REDIS | values | {"monitoring": {"scrape": kind, "interval": "15s"}})
     monitors = [each for each in manifests if each["kind"] in ("PodMonitor", "ServiceMonitor")]
     assert [monitor["kind"] for monitor in monitors] == [kind]
     spec = monitors[0]["spec"]
-    selector = spec["selector"]["matchLabels"]
     if kind == "ServiceMonitor":
-        [service] = [each for each in of_kind(manifests, "Service") if _has(each["metadata"]["labels"], selector)]
-        selector = service["spec"]["selector"]
-        [endpoint] = spec["endpoints"]
-        assert [port["name"] for port in service["spec"]["ports"]] == [endpoint["port"]]
+        services = [each for each in of_kind(manifests, "Service") if _selected(each["metadata"]["labels"], spec)]
+        selectors = [service["spec"]["selector"] for service in services]
+        found = [pod for each in selectors for _, pod in pods(manifests) if _has(pod["metadata"]["labels"], each)]
+        offered = {port["name"] for service in services for port in service["spec"]["ports"]}
     else:
-        [endpoint] = spec["podMetricsEndpoints"]
-    found = [pod for _, pod in pods(manifests) if _has(pod["metadata"]["labels"], selector)]
-    assert [each["name"] for each in containers(found[0])] == ["memsidecar"]
-    assert len(found) == 1
-    assert endpoint == {"port": "metrics", "path": "/metrics", "interval": "15s"}
-    assert {"name": "metrics", "containerPort": 9464} in containers(found[0])[0]["ports"]
+        found = [pod for _, pod in pods(manifests) if _selected(pod["metadata"]["labels"], spec)]
+        offered = {port["name"] for pod in found for each in containers(pod) for port in each["ports"]}
+    assert sorted(each["name"] for pod in found for each in containers(pod)) == ["memsidecar", "worker"]
+    endpoints = spec["endpoints" if kind == "ServiceMonitor" else "podMetricsEndpoints"]
+    assert [each["port"] for each in endpoints] == ["metrics", "sdk-metrics"]
+    assert {each["port"] for each in endpoints} <= offered
+    assert all((each["path"], each["interval"]) == ("/metrics", "15s") for each in endpoints)
+
+
+def _selected(labels: dict[str, str], spec: Manifest) -> bool:
+    [expression] = spec["selector"]["matchExpressions"]
+    assert expression["operator"] == "In"
+    return _has(labels, spec["selector"]["matchLabels"]) and labels.get(expression["key"]) in expression["values"]
 
 
 def test_the_sidecars_of_a_users_chart_are_scraped(helm: Helm) -> None:

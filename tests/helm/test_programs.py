@@ -16,6 +16,7 @@ import redis
 
 from sidecar.config.loading import load_settings
 from sidecar.config.settings import PREFIX, Settings
+from sidecar.dev import probes
 from sidecar.dev.ports import LOOPBACK, free_port
 from sidecar.dev.servers import TemporalServer
 from tests.chart_values import camel_case, free_settings
@@ -199,7 +200,9 @@ async def test_a_worker_runs_the_flushes_of_a_gateway(
         "temporalTaskQueue": f"helm-{free_port()}",
         "project": f"helm-{free_port()}",
     }
-    values = _gateway_values() | {"settings": settings, "worker": {"enabled": True}}
+    ports = {"metrics": free_port(), "sdkMetrics": free_port()}
+    values = _gateway_values() | {"settings": settings}
+    values["worker"] = {"enabled": True, "listenHost": LOOPBACK, "ports": ports}
     manifests = helm.render("memsidecar", values)
     for name in ("gateway", "worker"):
         pod = named(manifests, "Deployment", f"talk-memsidecar-{name}")["spec"]["template"]
@@ -212,6 +215,8 @@ async def test_a_worker_runs_the_flushes_of_a_gateway(
             client.execute_command("MEMAPPEND", "chat:1", "user", text)
         flushed = client.execute_command("MEMFLUSH", "chat:1", "FORCE", "TARGET", 20, "WAIT", 40_000)
     assert "done" in str(flushed), flushed
+    for port in ports.values():
+        assert probes.http_succeeds(port, "/metrics")
 
 
 async def test_an_agent_talks_through_the_sidecar_in_its_pod(helm: Helm, cluster: Cluster) -> None:

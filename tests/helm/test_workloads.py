@@ -74,7 +74,8 @@ def test_a_network_policy_lists_all_that_is_allowed(helm: Helm) -> None:
     assert clients["from"][1]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "test"
     assert [each["port"] for each in monitoring["ports"]] == ["metrics"]
     worker = named(manifests, "NetworkPolicy", "talk-memsidecar-worker")["spec"]
-    assert worker["ingress"] == []
+    [monitoring] = worker["ingress"]
+    assert [each["port"] for each in monitoring["ports"]] == ["metrics", "sdk-metrics"]
     for policy in (gateway, worker):
         assert policy["policyTypes"] == ["Ingress", "Egress"]
         dns, redis, temporal, models = policy["egress"]

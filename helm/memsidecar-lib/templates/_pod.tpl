@@ -78,8 +78,8 @@ One volume holds all files, so that there is one thing to mount: definitions/, c
 The probes of a process that serves. Takes port, its name, and readiness: whether the pod counts as ready only while Redis is there.
 
 They ask the HTTP port on the pod's own address, where a kubelet can reach it; Redis clients are served on loopback only
-in a sidecar. Startup waits for Redis, for two minutes; afterwards only a process whose event loop stands still is
-restarted, because a restart brings no Redis back.
+in a sidecar. Startup waits for Redis, and in a worker for Temporal, for two minutes; afterwards only a process whose
+event loop stands still is restarted, because a restart brings neither back.
 */}}
 {{- define "memsidecar-lib.probes" -}}
 startupProbe:
