@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from sidecar.memory.results import HealthReport
+from tests.session.results import HEALTH
 from tests.support.transcripts import Client, command, fence, passed
 
 NOAUTH = b"-NOAUTH Authentication required.\r\n"
 CLOSED = ["close client", "close redis"]
-HEALTH = HealthReport(True, 1.5, "local", True, 0, 0.0, {})
 
 
 class TestAtOnce:

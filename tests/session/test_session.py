@@ -6,13 +6,13 @@ import pytest
 
 from sidecar.errors import INTERNAL_ERROR, BadMessage, Unavailable
 from sidecar.memory.requests import AppendRequest
-from sidecar.memory.results import AppendResult, HealthReport
+from sidecar.memory.results import AppendResult
 from sidecar.resp.requests import MAX_REQUEST_ARGUMENTS
 from sidecar.session import limits as module
+from tests.session.results import HEALTH
 from tests.support.transcripts import Client, command, fence, passed
 
 NOAUTH = b"-NOAUTH Authentication required.\r\n"
-HEALTH = HealthReport(True, 1.5, "local", True, 0, 0.0, {})
 
 
 class TestForwarding:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from sidecar.memory.results import HealthReport
+from tests.session.results import HEALTH
 from tests.support.transcripts import Client, command, fence, passed
 
 HELLO_3 = b"%1\r\n$5\r\nproto\r\n:3\r\n"
 HELLO_2 = b"*2\r\n$5\r\nproto\r\n:2\r\n"
 NOAUTH = b"-NOAUTH Authentication required.\r\n"
-HEALTH = HealthReport(True, 1.5, "local", True, 0, 0.0, {})
 
 
 class TestState:
