@@ -70,7 +70,7 @@ format: $(INSTALLED) ## rewrite the sources in the project's format, with what r
 	$(BIN)/python -m ruff format .
 
 docs: $(INSTALLED) ## build the documentation into build/docs; fetches nothing
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet $(ARGS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict $(ARGS)
 
 charts: $(HELM) ## make dist/charts/*.tgz, to push to an OCI registry; where .venv has no Helm, with the one on PATH
 	$(WITH_BIN) helm dependency build helm/memsidecar

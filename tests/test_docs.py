@@ -114,7 +114,7 @@ def test_every_metric_that_a_page_names_exists() -> None:
 
 def test_the_site_is_built_without_a_complaint(tmp_path: Path) -> None:
     """Every page is in the navigation, every link and anchor leads somewhere, and no page fetches anything."""
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
     done = subprocess.run(command, cwd=README.parent, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
     built = {page.relative_to(tmp_path).as_posix() for page in tmp_path.rglob("*.html")}
