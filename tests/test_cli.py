@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sidecar import __version__
-from sidecar.cli import _run, cli
+from sidecar.cli import _loading, _run, cli
 from sidecar.config.settings import PREFIX, Settings
 from sidecar.errors import ConfigurationError
 from sidecar.temporal.connection import DEFAULT_ADDRESS, DEFAULT_NAMESPACE
@@ -267,3 +268,18 @@ def test_what_a_sidecar_does_not_load() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert ran.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("problem", [None, ConfigurationError(["redis_url: is odd"])])
+def test_no_search_for_cycles_while_modules_are_loaded(problem: ConfigurationError | None) -> None:
+    """The collector rests while modules are loaded, and no longer, also where that ends with an error."""
+    try:
+        with _loading():
+            assert not gc.isenabled()
+            if problem is not None:
+                raise problem
+    except ConfigurationError as raised:
+        assert raised is problem
+    finally:
+        gc.unfreeze()
+    assert gc.isenabled()
