@@ -21,6 +21,7 @@ from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.converter import DataConverter
 from temporalio.service import RPCError
 from temporalio.worker import PollerBehaviorSimpleMaximum, Worker, WorkerDeploymentConfig
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from sidecar.temporal.activities import FlushActivities
 from sidecar.temporal.connection import (
@@ -167,6 +168,7 @@ def _worker(
     polls = PollerBehaviorSimpleMaximum(maximum=options.polls)
     return Worker(
         client,
+        workflow_runner=workflow_runner(),
         task_queue=task_queue,
         workflows=[MemoryFlush, *([MemorySweep] if sweep else [])],
         activities=[*activities.all(), *([sweep.activities.sweep] if sweep else [])],
@@ -181,6 +183,15 @@ def _worker(
         default_heartbeat_throttle_interval=HEARTBEAT_TIMEOUT / 4,
         graceful_shutdown_timeout=timedelta(seconds=options.grace_seconds),
     )
+
+
+def workflow_runner() -> SandboxedWorkflowRunner:
+    """Return what runs the workflows: Temporal's sandbox.
+
+    Its thread may be the one in which the garbage collector finds a pool of redis-py, whose end imports a module; the
+    sandbox would load redis-py anew for it, and warn.
+    """
+    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules("redis"))
 
 
 async def _serve(

@@ -13,6 +13,7 @@ from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
 from sidecar.temporal.messages import WORKFLOW, FlushRequest, FlushResult
+from sidecar.temporal.worker import workflow_runner
 from sidecar.temporal.workflow import MemoryFlush
 from tests.temporal.record_histories import HISTORIES, SCENARIOS
 
@@ -29,7 +30,7 @@ def history(name: str) -> WorkflowHistory:
 @pytest.mark.parametrize("name", [*RECORDED, *EARLIER])
 async def test_stored_histories_replay(name: str) -> None:
     """A run that was recorded takes the same way today."""
-    await Replayer(workflows=[MemoryFlush]).replay_workflow(history(name))
+    await Replayer(workflows=[MemoryFlush], workflow_runner=workflow_runner()).replay_workflow(history(name))
 
 
 def test_every_way_is_recorded() -> None:
@@ -60,7 +61,7 @@ class Impatient:
 async def test_a_changed_order_does_not_replay() -> None:
     """The replay notices a workflow that does something else than it did before."""
     with pytest.raises(NondeterminismError):
-        await Replayer(workflows=[Impatient]).replay_workflow(history("done"))
+        await Replayer(workflows=[Impatient], workflow_runner=workflow_runner()).replay_workflow(history("done"))
 
 
 @pytest.mark.parametrize("name", [*RECORDED, *EARLIER])

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+import warnings
 
 import pytest
 from structlog.testing import capture_logs
 from temporalio import activity
+from temporalio.client import Client
+from temporalio.worker import Worker
 
 from sidecar.dev.ports import LOOPBACK, free_port
 from sidecar.dev.servers import TemporalServer
@@ -15,10 +18,11 @@ from sidecar.memory.ports import FlushOrder
 from sidecar.metrics import Metrics
 from sidecar.temporal.activities import FlushActivities
 from sidecar.temporal.starter import TemporalEngine
-from sidecar.temporal.worker import READY, WATCHDOG_SECONDS, WorkerOptions, run_worker
+from sidecar.temporal.worker import READY, WATCHDOG_SECONDS, WorkerOptions, run_worker, workflow_runner
 from tests.support.children import Children, StartTemporal
 from tests.support.waiting import eventually
 from tests.temporal.conftest import StartWorker
+from tests.temporal.late_importer import NAME, LateImporter
 from tests.temporal.scripted import ScriptedSteps
 
 PROMPT_SECONDS = 2.0
@@ -258,3 +262,14 @@ async def test_the_limit_of_steps(
     assert [outcome.status for outcome in outcomes] == ["done"] * orders
     stop.set()
     await worker
+
+
+async def test_the_end_of_a_pool_is_no_late_import(client: Client, task_queue: str, instance: str) -> None:
+    """What redis-py imports while a workflow runs is what the process has, and nobody is warned of it."""
+    runner = workflow_runner()
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        async with Worker(client, task_queue=task_queue, workflows=[LateImporter], workflow_runner=runner):
+            done = await client.execute_workflow(NAME, id=instance, task_queue=task_queue)
+    assert done == "record_connection_count"
+    assert not [str(each.message) for each in warned if "imported after" in str(each.message)]
