@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from sidecar.commands.resolving import Resolve
 from sidecar.memory.requests import HealthRequest
-from sidecar.memory.results import HealthReport
+from sidecar.memory.results import ComponentState, HealthReport
 from sidecar.resp.replies import Value
+
+NEVER_LOOKED_AT = ComponentState("unknown", None, None)
 
 
 def parse(items: list[bytes], resolve: Resolve) -> HealthRequest:
@@ -38,5 +40,5 @@ def render(report: HealthReport) -> Value:
 
 
 def _state(report: HealthReport, component: str) -> dict[str, Value]:
-    state, age_ms, for_ms = report.states[component]
+    state, age_ms, for_ms = report.states.get(component, NEVER_LOOKED_AT)
     return {"state": state, "age-ms": age_ms, "for-ms": for_ms}

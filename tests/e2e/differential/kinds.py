@@ -77,7 +77,7 @@ _EMPTY = (
 
 def _info(protocol: int) -> bytes:
     """Return the pattern of MEMINFO on a memory that is not there: every field, nothing in it."""
-    head = rb"\*38\r\n" if protocol == 2 else rb"%19\r\n"
+    head = rb"\*40\r\n" if protocol == 2 else rb"%20\r\n"
     return head + rb"\$8\r\nmessages\r\n:0\r\n\$6\r\ntokens\r\n:0\r\n.*\$7\r\nlast-id\r\n" + _NULL[protocol - 2]
 
 
