@@ -1,9 +1,9 @@
 """One connection to Redis that the MEM commands of one identity share, reconnected by itself.
 
-What is called within one turn of the event loop leaves in few writes: Redis answers fifty clients with a few system
-calls, and has begun with the first ones while the sidecar still takes in the last. When the connection breaks, what
-Redis may have executed is sent again if that is harmless (`resend`), in the old order, and is `UNCERTAIN` otherwise;
-what was never sent waits for the next connection until its deadline and is then `UNAVAILABLE`.
+Everything that is called within one turn of the event loop leaves in one write, so Redis answers fifty clients with a
+few system calls. When the connection breaks, what Redis may have executed is sent again if that is harmless
+(`resend`), in the old order, and is `UNCERTAIN` otherwise; what was never sent waits for the next connection until
+its deadline and is then `UNAVAILABLE`.
 """
 
 from __future__ import annotations
@@ -33,10 +33,6 @@ LONGEST_RETRY_S = 2.0
 
 MAX_HELD_BYTES = 256 * 1024 * 1024
 """Requests held for sending or resending; beyond it new ones are refused instead of filling the memory."""
-
-WRITTEN_TOGETHER = 16
-"""Commands that wait for the end of a turn, at most: with fifty, Redis stood idle while the sidecar parsed, and the
-sidecar while Redis worked. Fewer would cost more system calls than that gains."""
 
 TICK_S = 0.25
 """How often deadlines are looked at."""
@@ -215,7 +211,7 @@ class Multiplexer:
             self._waiting.appendleft(call)
         self._sent.clear()
         self._link = link
-        self._send()
+        self._flush()
 
     async def _greet(self, link: Link) -> None:
         await link.log_in(self._credentials)
@@ -260,18 +256,13 @@ class Multiplexer:
             self._held_bytes += call.size
             self._wanted.set()
         self._waiting.append(call)
-        if len(self._waiting) >= WRITTEN_TOGETHER and self._link is not None:
-            self._send()
-        elif not self._flush_scheduled:
+        if not self._flush_scheduled:
             self._flush_scheduled = True
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        self._flush_scheduled = False
-        self._send()
-
-    def _send(self) -> None:
         """Send everything that waits, in one write."""
+        self._flush_scheduled = False
         link = self._link
         if link is None or not self._waiting:
             return
@@ -301,7 +292,7 @@ class Multiplexer:
             call.command = ("EVAL", call.script.source, *call.command[2:])
             call.script = None
             self._waiting.append(call)
-            self._send()
+            self._flush()
             return
         self._held_bytes -= call.size
         if call.resent and isinstance(reply, RedisRefused):

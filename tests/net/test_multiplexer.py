@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from time import monotonic
 
 import pytest
-import redis
 import redis.asyncio
 
 from sidecar.dev.ports import free_port
@@ -99,18 +97,6 @@ class TestCalls:
         assert await ask_all(pipe, [["ECHO", number] for number in range(2_000)]) == [
             b"%d" % number for number in range(2_000)
         ]
-
-    async def test_redis_begins_before_the_turn_ends(self, pipe: Multiplexer, redis_server: RedisServer) -> None:
-        """What fills one write leaves at once, while the loop has other things to do."""
-        replies: list[Reply] = []
-        for _ in range(module.WRITTEN_TOGETHER):
-            pipe.call(("INCR", "begun"), replies.append, resend=False)
-        deadline = monotonic() + 5
-        with redis.Redis(port=redis_server.port) as watcher:  # blocking: this turn of the loop goes on
-            while watcher.get("begun") != b"%d" % module.WRITTEN_TOGETHER:
-                assert monotonic() < deadline, "nothing was sent"
-        assert not replies
-        await eventually(lambda: len(replies) == module.WRITTEN_TOGETHER)
 
     async def test_arguments_and_replies(self, pipe: Multiplexer) -> None:
         """Bytes, text and numbers are sent as they are; replies are as hiredis reads them, errors as exceptions."""
