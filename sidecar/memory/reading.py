@@ -6,7 +6,6 @@ The counterparts are `lua/read.lua`, which chooses within a budget, and `memory.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -200,7 +199,12 @@ async def _first_of(one: Any, other: Any, limit_s: float) -> None:
     try:
         await asyncio.wait(tasks, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in tasks:
+        for task in tasks:  # not awaited here: see tests/compiled/test_handlers.py
+            task.add_done_callback(_look_away)
             task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _look_away(task: asyncio.Future[Any]) -> None:
+    """Take note of how a task has ended, which asyncio would log otherwise: nobody waits for it any more."""
+    if not task.cancelled():
+        task.exception()

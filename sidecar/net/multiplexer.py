@@ -153,9 +153,8 @@ class Multiplexer:
         retry_s = FIRST_RETRY_S
         try:
             while True:
-                try:
-                    await self._connect()
-                except (OSError, TimeoutError, RedisRefused) as problem:
+                problem = await self._try_to_connect()
+                if problem is not None:
                     self._not_connected(problem)
                     if self._refusal is not None:
                         self._wanted.clear()
@@ -169,8 +168,7 @@ class Multiplexer:
                 if not self._sent and not self._waiting:
                     await self._quiet()
         finally:
-            ticker.cancel()
-            await asyncio.gather(ticker, return_exceptions=True)
+            ticker.cancel()  # and not awaited here: see tests/compiled/test_handlers.py
             if self._link is not None:
                 self._link.abort()
             self._refuse_all()
@@ -192,6 +190,14 @@ class Multiplexer:
             if not self._sent and not self._waiting:
                 return
             await asyncio.sleep(DRAIN_POLL_S)
+
+    async def _try_to_connect(self) -> Exception | None:
+        """Connect, or return why that did not work."""
+        try:
+            await self._connect()
+        except (OSError, TimeoutError, RedisRefused) as problem:
+            return problem
+        return None
 
     async def _connect(self) -> None:
         """Open a connection, log in and select the database."""

@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 
 class Watch:
-    """One who waits for news of a channel; use with `async with`."""
+    """One who waits for news of a channel; use with `async with`, whose end waits for nothing."""
 
     _channel: _Channel
 
