@@ -96,7 +96,7 @@ def test_every_subcommand_and_path_that_a_page_names_exists() -> None:
 
 def test_every_setting_that_a_page_names_exists() -> None:
     """A variable `MEMSIDECAR_…` is a setting, or one that builds and compose.yaml read."""
-    others = {"MEMSIDECAR_PURE", "MEMSIDECAR_REDIS_PASSWORD"}
+    others = {"MEMSIDECAR_PURE", "MEMSIDECAR_OPTIMISATION", "MEMSIDECAR_REDIS_PASSWORD"}
     settings = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | others
     for page in PAGES:
         assert set(re.findall(r"\bMEMSIDECAR_[A-Z_]*[A-Z]\b", page.read_text())) <= settings, page.name
