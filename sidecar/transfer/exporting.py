@@ -93,10 +93,10 @@ class Export:
         raise MemoryProblem(key, f"it changed during each of {MAX_TRIES} tries; export it when it is quiet")
 
     async def _once(self, keys: MemoryKeys, key: str, snapshot: Snapshot, critical: set[str]) -> tuple[int, int]:
-        """Write a memory without its end; return its messages and their tokens."""
+        """Write a memory without its end; return its messages, and their tokens with those of its summary."""
         summary = None if snapshot.summary is None else SummaryPart(*snapshot.summary)
         self._line(MemoryLine(key, snapshot.encoding, summary))
-        messages = tokens = 0
+        messages, tokens = 0, summary.tokens if summary else 0
         async for page in self._outgoing.pages(keys, snapshot.last_id):
             self._write(b"".join(encode(_line(entry, critical)) + b"\n" for entry in page))
             messages += len(page)

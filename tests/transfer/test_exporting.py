@@ -60,8 +60,9 @@ async def test_many_pages(redis_client: Redis) -> None:
 async def test_a_summary_alone_is_a_memory(redis_client: Redis) -> None:
     """A memory of which a flush has left nothing but the summary goes out and comes in."""
     await bring(redis_client, lines(begun("chat:1", summary={"text": "They met."}), ended(0)))
-    records, _ = await export(redis_client)
+    records, done = await export(redis_client)
     assert [record["type"] for record in records] == ["export", "memory", "end"]
+    assert done.tokens == records[1]["summary"]["tokens"] > 0
     before = await content(redis_client, "chat:1")
     await redis_client.flushdb()
     await bring(redis_client, lines(*records))
