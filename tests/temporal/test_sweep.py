@@ -40,6 +40,9 @@ PATIENCE_S = 30.0
 FAR_S = 3_600.0
 """An interval in which no test comes to a second sweep."""
 
+ASLEEP = SweepSchedule("default", FAR_S, grace_ms=2**50)
+"""For tests that sweep themselves: to the sweep that a new Schedule begins with, every mark is young."""
+
 
 @pytest.fixture
 async def engine(temporal_server: TemporalServer, task_queue: str) -> AsyncIterator[TemporalEngine]:
@@ -89,7 +92,7 @@ async def test_marks_become_flushes(
     foreign = LiveMemory(redis_client, replace(CHAT, id="foreign"), instance)
     await foreign.append(talk(20))
     await redis_client.zadd(SPACE.outbox(3), {b"\xff": 1})
-    start_worker(steps, sweep=sweep_of(redis_client, engine, SweepSchedule("default", FAR_S)))
+    start_worker(steps, sweep=sweep_of(redis_client, engine, ASLEEP))
     result = await swept(client, task_queue)
     assert (result.marks, result.gone, result.left) == (20, 8, 2)
     assert result.started + result.joined == 10
@@ -118,7 +121,7 @@ async def test_young_marks_are_let_be(
     """A mark that its own sidecar is about to serve is left to it."""
     memory = LiveMemory(redis_client, CHAT, instance)
     await memory.append(talk(20))
-    start_worker(steps, sweep=sweep_of(redis_client, engine, SweepSchedule("default", FAR_S, grace_ms=600_000)))
+    start_worker(steps, sweep=sweep_of(redis_client, engine, ASLEEP))
     assert await swept(client, task_queue, grace_ms=600_000) == SweepResult(marks=1)
 
 
@@ -133,7 +136,7 @@ async def test_many_marks_are_all_looked_at(
     """A sweep goes on behind its first page, past marks that stay."""
     due = SPACE.outbox(0)
     await redis_client.zadd(due, {f"not a name {number}": number for number in range(50)})
-    start_worker(steps, sweep=sweep_of(redis_client, engine, SweepSchedule("default", FAR_S)))
+    start_worker(steps, sweep=sweep_of(redis_client, engine, ASLEEP))
     assert await swept(client, task_queue) == SweepResult(marks=50, left=50)
 
 
@@ -148,7 +151,7 @@ async def test_histories_of_sweeps_hold_counts_only(
 ) -> None:
     """A sweep's history names no memory, and today's workflow replays it."""
     await LiveMemory(redis_client, CHAT, instance).append(talk(20))
-    start_worker(steps, sweep=sweep_of(redis_client, engine, SweepSchedule("default", FAR_S)))
+    start_worker(steps, sweep=sweep_of(redis_client, engine, ASLEEP))
     handle = await client.start_workflow(
         SWEEP, SweepRequest("default", 0), id=f"s-{instance[2:8]}", task_queue=task_queue
     )
@@ -256,7 +259,7 @@ async def test_a_foreign_project(
     task_queue: str,
 ) -> None:
     """A sweep of another project is refused, instead of sweeping ours in its name."""
-    start_worker(steps, sweep=sweep_of(redis_client, engine, SweepSchedule("default", FAR_S)))
+    start_worker(steps, sweep=sweep_of(redis_client, engine, ASLEEP))
     handle = await client.start_workflow(SWEEP, SweepRequest("other", 0), id=f"s-{uuid4().hex}", task_queue=task_queue)
     with pytest.raises(Exception, match="Workflow execution failed"):
         await handle.result()
