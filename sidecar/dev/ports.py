@@ -6,14 +6,20 @@ still finds its port taken says so itself, and `processes` shows its words.
 
 from __future__ import annotations
 
+import random
 import socket
 from threading import Lock
 
 LOOPBACK = "127.0.0.1"
 
-ATTEMPTS = 50
-"""How often the kernel is asked for a port that was not handed out before; it rarely names one twice."""
+CHOICE = range(15_000, 32_000)
+"""Where ports are drawn from. Linux gives the ports from 32,768 on to clients, macOS those from 49,152 on: a port that
+the kernel names as free may be some connection's end a moment later, and a server can then not listen on it."""
 
+ATTEMPTS = 200
+"""How often a port is drawn; where hundreds of servers run, nearly every one is free."""
+
+_draw = random.SystemRandom()  # tests that seed chance must not be given each other's ports
 _handed_out: set[int] = set()
 _handing_out = Lock()
 
@@ -21,15 +27,22 @@ _handing_out = Lock()
 def free_port() -> int:
     """Return a port that nobody listens on and that this process has not been given before."""
     with _handing_out:
-        for _ in range(ATTEMPTS):
-            with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-                probe.bind((LOOPBACK, 0))
-                port: int = probe.getsockname()[1]
-            if port not in _handed_out:
-                break
-        # Without this, two servers that start side by side could be told the same port: the kernel sees it as
-        # free until the first one has opened it.
+        port = next(filter(_is_to_be_had, (_draw.choice(CHOICE) for _ in range(ATTEMPTS))), None) or _any_port()
+        # Without this, two servers that start side by side could be told the same port: it is free until the first
+        # one has opened it.
         _handed_out.add(port)
+        return port
+
+
+def _is_to_be_had(port: int) -> bool:
+    return port not in _handed_out and is_free(port)
+
+
+def _any_port() -> int:
+    """Return what the kernel names, where chance did not help."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
         return port
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sidecar.dev.ports import LOOPBACK, free_port, is_free, port_or_free
+from sidecar.dev.ports import CHOICE, LOOPBACK, free_port, is_free, port_or_free
 
 
 @pytest.fixture
@@ -32,6 +32,11 @@ def test_no_port_is_handed_out_twice() -> None:
     """Two servers that are started side by side are never told the same port."""
     ports = [free_port() for _ in range(500)]
     assert len(set(ports)) == len(ports)
+
+
+def test_a_port_is_none_that_a_client_can_get() -> None:
+    """The kernel gives clients ports of their own range, at any moment; none of these is handed out."""
+    assert all(free_port() in CHOICE for _ in range(20))
 
 
 def test_a_port_somebody_listens_on_is_not_free(listener: socket.socket) -> None:

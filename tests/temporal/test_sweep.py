@@ -94,7 +94,9 @@ async def test_marks_become_flushes(
     await redis_client.zadd(SPACE.outbox(3), {b"\xff": 1})
     start_worker(steps, sweep=sweep_of(redis_client, engine, ASLEEP))
     result = await swept(client, task_queue)
-    assert (result.marks, result.gone, result.left) == (20, 8, 2)
+    # The second, where Temporal was slow and the sweep was tried again: the first try has taken out what is gone.
+    assert (result.marks, result.gone) in ((20, 8), (12, 0))
+    assert result.left == 2
     assert result.started + result.joined == 10
     for memory in due:
         assert await eventually(lambda memory=memory: is_flushed(memory), limit_s=60)  # type: ignore[misc]
