@@ -34,7 +34,7 @@ HOSTILE_TEXT = st.lists(st.sampled_from(_PIECES), max_size=60).map("".join)
 TEXTS = ANY_TEXT | HOSTILE_TEXT
 
 needs_compiled = pytest.mark.skipif(
-    find_spec("sidecar.tokens._bpe") is None and os.environ.get("CI") != "true",
+    find_spec("sidecar.tokens._bpe") is None and not os.environ.get("CI"),
     reason="sidecar/tokens/_bpe.c was not compiled; with a C compiler and Python's headers, `make setup` does it",
 )
 """For tests of the engine `native`; where CI is set they fail without it."""
