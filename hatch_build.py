@@ -77,6 +77,7 @@ COMPILED = (
     "session/own_commands.py",
     "session/session.py",
     "session/state.py",
+    "session/telemetry.py",
     "store/batch.py",
     "store/changes.py",
     "store/kept_reads.py",

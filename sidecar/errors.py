@@ -23,6 +23,7 @@
     │   ├── Unavailable             UNAVAILABLE, nothing was sent
     │   ├── WaitEnded               UNAVAILABLE, a wait for a lock was ended
     │   └── Uncertain               UNCERTAIN, sent, outcome unknown
+    ├── InternalError               ERR, a bug of ours
     ├── EngineUnavailable           the flush engine (Temporal) cannot be reached; the outbox keeps the mark
     ├── FlushRefused                a commit that came too late or twice (never an error to the user)
     ├── FlushLocked                 a commit that somebody's lease on the memory keeps out for now
@@ -37,7 +38,7 @@
 
 Exceptions take facts and build the text; `reply()` is the line that goes to the client, without the leading
 `-`. A breach of the Redis protocol is not here: odd bytes are forwarded and Redis itself answers them.
-Anything else that is raised is our bug: it is logged with its traceback and answered with `INTERNAL_ERROR`.
+Anything else that is raised is our bug: it is logged with its traceback and answered as `InternalError`.
 """
 
 from __future__ import annotations
@@ -47,8 +48,6 @@ from typing import ClassVar
 
 MAX_REPLY_CHARACTERS = 4_000
 """Longest error line of our own: it may repeat what a client sent, and nobody reads a model name of megabytes."""
-
-INTERNAL_ERROR = "ERR internal error of memsidecar; nothing is known to be stored, see its log"
 
 
 class MemsidecarError(Exception):
@@ -60,10 +59,20 @@ class ReplyableError(MemsidecarError):
 
     prefix: ClassVar[str] = "ERR"
 
-    def reply(self) -> str:
-        """Return the error line without `-` and line end; a line break in the text would split the reply."""
+    clients_fault: bool = True
+    """Whether the client can do something about it. What it cannot is trouble for whoever runs memsidecar: the log has
+    a line on it (see `net.command_log`)."""
+
+    def reply(self, request: str = "") -> str:
+        """Return the error line without `-` and line end; a line break in the text would split the reply.
+
+        Args:
+            request: the command's id in the log; "" where it is not there.
+        """
         line = f"{self.prefix} {self}".replace("\r", " ").replace("\n", " ")
-        return line if len(line) <= MAX_REPLY_CHARACTERS else f"{line[: MAX_REPLY_CHARACTERS - 1]}…"
+        if len(line) > MAX_REPLY_CHARACTERS:
+            line = f"{line[: MAX_REPLY_CHARACTERS - 1]}…"
+        return f"{line} (request {request})" if request else line
 
 
 class CommandError(ReplyableError):
@@ -162,6 +171,7 @@ class PrivacyFailed(CommandError):
     """Redaction failed, so nothing was stored. The text names the step, never what was in the message."""
 
     prefix = "PRIVACY"
+    clients_fault = False
 
     def __init__(self, where: str) -> None:
         super().__init__(f"redaction failed ({where}); nothing was stored")
@@ -187,6 +197,7 @@ class FlushFailed(CommandError):
     """The flush that the caller waited for ended in an error; it says whether the memory is as it was for certain."""
 
     prefix = "FLUSHFAILED"
+    clients_fault = False
 
 
 class FlushTimeout(CommandError):
@@ -224,8 +235,10 @@ class RedisRefused(UpstreamError):
     def __init__(self, line: str) -> None:
         self.line = _RIGHTS if any(sign in line for sign in _NOT_IN_SCRIPT) else _IN_SCRIPT.sub("", line)
         super().__init__(self.line)
+        self.clients_fault = self.line.partition(" ")[0] in ("NOPERM", "NOAUTH", "WRONGPASS")
 
-    def reply(self) -> str:
+    def reply(self, request: str = "") -> str:
+        """Return Redis's line, and nothing but that."""
         return self.line.replace("\r", " ").replace("\n", " ")
 
 
@@ -242,6 +255,8 @@ class NotIdentified(UpstreamError):
 class TooManyIdentities(UpstreamError):
     """Every user has a connection to Redis of its own, and their number is bounded."""
 
+    clients_fault = False
+
     def __init__(self, most: int) -> None:
         super().__init__(
             f"memsidecar serves at most {most} Redis users at a time; "
@@ -253,9 +268,11 @@ class Unavailable(UpstreamError):
     """Nothing was sent, so the command can be sent again without a second thought."""
 
     prefix = "UNAVAILABLE"
+    clients_fault = False
 
     def __init__(self, why: str) -> None:
         super().__init__(f"Redis cannot be reached ({why}); nothing was sent, safe to retry")
+        self.why = why
 
 
 class WaitEnded(UpstreamError):
@@ -271,12 +288,23 @@ class Uncertain(UpstreamError):
     """The command was sent and the connection broke before its reply came."""
 
     prefix = "UNCERTAIN"
+    clients_fault = False
 
     def __init__(self, why: str) -> None:
         super().__init__(
             f"Redis went away after the command was sent ({why}); whether it was executed is not known, "
             "read the memory before sending it again; an append with IDEMPOTENT may be sent again as it is"
         )
+        self.why = why
+
+
+class InternalError(ReplyableError):
+    """A bug of memsidecar; its log says what was raised, which may quote anything and is in no reply."""
+
+    clients_fault = False
+
+    def __init__(self) -> None:
+        super().__init__("internal error of memsidecar; nothing is known to be stored, see its log")
 
 
 class EngineUnavailable(MemsidecarError):

@@ -8,7 +8,6 @@ import pytest
 
 from sidecar import errors
 from sidecar.errors import (
-    INTERNAL_ERROR,
     MAX_REPLY_CHARACTERS,
     BadKey,
     BadMessage,
@@ -22,6 +21,7 @@ from sidecar.errors import (
     FlushRefused,
     FlushTimeout,
     Forbidden,
+    InternalError,
     Locked,
     MemsidecarError,
     NotEmpty,
@@ -140,6 +140,11 @@ REPLIES: list[tuple[ReplyableError, type[ReplyableError], str]] = [
         "UNCERTAIN Redis went away after the command was sent (connection closed); whether it was executed is not "
         "known, read the memory before sending it again; an append with IDEMPOTENT may be sent again as it is",
     ),
+    (
+        InternalError(),
+        ReplyableError,
+        "ERR internal error of memsidecar; nothing is known to be stored, see its log",
+    ),
 ]
 
 TEXTS: list[tuple[MemsidecarError, str]] = [
@@ -214,9 +219,22 @@ def test_a_reply_has_a_limit(extra: int) -> None:
     assert line.endswith("…" if extra else "xx")
 
 
-def test_the_internal_error() -> None:
-    """What our own bugs are answered with says that nothing is known to be stored."""
-    assert INTERNAL_ERROR == "ERR internal error of memsidecar; nothing is known to be stored, see its log"
+def test_whose_fault() -> None:
+    """What goes to the log is what a client can do nothing about; of Redis's refusals all but missing rights."""
+    ours = {InternalError, PrivacyFailed, FlushFailed, TooManyIdentities, Unavailable, Uncertain}
+    assert {kind for kind in _all(ReplyableError) if not kind.clients_fault} == ours
+    for line, clients in (("NOPERM x", True), ("NOAUTH x", True), ("OOM x", False), ("ERR x", False)):
+        assert RedisRefused(line).clients_fault is clients
+
+
+def test_the_id_in_the_log() -> None:
+    """A reply ends with it, unless it is Redis's own line."""
+    assert InternalError().reply("5f1c") == f"{InternalError().reply()} (request 5f1c)"
+    assert RedisRefused("OOM x").reply("5f1c") == "OOM x"
+
+
+def _all(kind: type[ReplyableError]) -> list[type[ReplyableError]]:
+    return [kind, *(each for below in kind.__subclasses__() for each in _all(below))]
 
 
 def test_facts() -> None:

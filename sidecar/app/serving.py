@@ -40,6 +40,7 @@ from sidecar.memory.health import Health
 from sidecar.memory.keys import KeySpace
 from sidecar.memory.service import MemoryService
 from sidecar.metrics import Metrics
+from sidecar.net.command_log import CommandLog
 from sidecar.net.identities import Identities
 from sidecar.net.multiplexer import Multiplexer
 from sidecar.net.server import Server
@@ -245,6 +246,7 @@ class _Sidecar:
             resolve=Addressing(self._catalogue, space, TemplateEngine().render).resolve,
             identify=self._identities.identify,
             metrics=self._metrics,
+            command_log=CommandLog(slow_ms=settings.slow_command_ms),
             limits=Limits(settings.max_request_bytes, settings.max_pending_commands),
             max_clients=settings.max_clients,
             max_output_bytes=settings.max_output_bytes,

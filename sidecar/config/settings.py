@@ -253,6 +253,12 @@ class Settings(BaseModel):
         description="Most bytes of results kept for reads that are asked again while nothing has changed, or has only "
         "been appended; 0 keeps none; 16 MiB.",
     )
+    slow_command_ms: float = Field(
+        default=100.0,
+        ge=0,
+        le=3_600_000,
+        description="A MEM command that takes longer, though its client did not ask to wait, is logged; 0: none is.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe level logged."
     )

@@ -237,3 +237,12 @@ Request = (
     | ContextRequest
     | HealthRequest
 )
+
+
+def asks_to_wait(request: Request | None) -> bool:
+    """Whether a request may take long because its client wants it so: to wait for a message, a lock, or a flush."""
+    if isinstance(request, ReadRequest):
+        return request.block_ms is not None
+    if isinstance(request, LockRequest):
+        return request.wait_ms > 0
+    return isinstance(request, FlushRequest) and request.wait_ms is not None

@@ -312,11 +312,7 @@ class ClientConnection(asyncio.Protocol):
             identity.release()
 
     def _completed(self, ticket: Ticket, result: object) -> None:
-        actions = self._session.completed(ticket, result, monotonic())
-        bug = ticket.bug or (None if isinstance(result, ReplyableError) else result)
-        if isinstance(bug, Exception):
-            log.error("command.failed", command=ticket.command.name, exc_info=bug)
-        self._perform(actions)
+        self._perform(self._session.completed(ticket, result, monotonic()))
         self._settle_later()
         self._leave_identity()
 

@@ -10,6 +10,7 @@ from typing import Protocol, cast
 from sidecar.commands.command import Command
 from sidecar.commands.resolving import Resolve
 from sidecar.metrics import Metrics
+from sidecar.net.command_log import CommandLog
 from sidecar.net.connection import MAX_OUTPUT_BYTES, ClientConnection
 from sidecar.net.find_identity import FindIdentity
 from sidecar.net.held_budget import MAX_HELD_BYTES, HeldBudget
@@ -17,6 +18,7 @@ from sidecar.net.turn import Turn
 from sidecar.net.upstream import Upstream, UpstreamOwner
 from sidecar.session.limits import Limits
 from sidecar.session.session import Session
+from sidecar.session.telemetry import Telemetry
 
 MAX_CLIENTS = 10_000
 """Redis's own default for `maxclients`; each client costs two sockets and about 10 kB at rest (measured)."""
@@ -51,6 +53,7 @@ class Server:
         resolve: finds the memory that a key names.
         identify: finds out as whom a client's MEM commands run.
         metrics: counts.
+        command_log: writes down commands that were slow, or failed.
         limits: what one client may ask for.
         max_clients: more are refused as Redis refuses them.
         max_output_bytes: replies to MEM commands that may wait for a client that reads none.
@@ -65,6 +68,7 @@ class Server:
         resolve: Resolve,
         identify: FindIdentity,
         metrics: Metrics,
+        command_log: CommandLog,
         limits: Limits | None = None,
         max_clients: int = MAX_CLIENTS,
         max_output_bytes: int = MAX_OUTPUT_BYTES,
@@ -75,6 +79,7 @@ class Server:
         self._resolve = resolve
         self._identify = identify
         self._metrics = metrics
+        self._telemetry = Telemetry(observe=metrics.command, log=command_log)
         self._limits = limits or Limits()
         self._max_clients = max_clients
         self._max_output_bytes = max_output_bytes
@@ -146,7 +151,7 @@ class Server:
                 commands=self._commands,
                 resolve=self._resolve,
                 nonce=_nonce,
-                observe=self._metrics.command,
+                telemetry=self._telemetry,
                 limits=self._limits,
             ),
             dial=self._dial,

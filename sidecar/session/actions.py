@@ -77,11 +77,13 @@ Action = ToRedis | ToClient | Identify | Run | Stop | CloseRedis | CloseClient
 class Ticket:
     """One MEM command from its start to its reply.
 
-    `started` is in seconds of the caller's clock; `waits`: it may wait for something to happen.
+    `started` is in seconds of the caller's clock; `waits`: it may wait for something to happen; `written_down`: the id
+    under which the log has it, "" where it has not.
     """
 
     __slots__ = (
-        "bug", "command", "memories", "outcome", "queued", "reply", "request", "silent", "size", "started", "waits"
+        "command", "memories", "outcome", "queued", "reply", "request", "silent", "size", "started", "waits",
+        "written_down"
     )  # fmt: skip
 
     def __init__(self, command: Command, request: Request | None, started: float, *, size: int, silent: bool) -> None:
@@ -95,7 +97,7 @@ class Ticket:
         self.silent = silent
         self.outcome = "ok"
         self.reply: bytes | None = None
-        self.bug: Exception | None = None
+        self.written_down = ""
 
     def refuse(self, line: str) -> None:
         """Answer with an error line."""

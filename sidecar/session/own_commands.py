@@ -7,16 +7,17 @@ out is no business of this.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from sidecar.commands.command import Command
-from sidecar.errors import INTERNAL_ERROR, BadMessage, ReplyableError
-from sidecar.memory.requests import ContextRequest, Request
+from sidecar.errors import BadMessage, InternalError, ReplyableError
+from sidecar.memory.requests import ContextRequest, Request, asks_to_wait
 from sidecar.resp.requests import Oversized, Own
 from sidecar.session.actions import Ticket, size_of
 from sidecar.session.context import ConnectionContext
 from sidecar.session.memories import BusyMemories
 from sidecar.session.state import ConnectionState
+from sidecar.session.telemetry import Telemetry
 
 
 class OwnCommands:
@@ -25,8 +26,8 @@ class OwnCommands:
     Args:
         commands: our commands by upper-case name.
         context: what templates in keys may name.
-        state: what is known about the connection; it is told of every command.
-        observe: see `Session`.
+        state: what is known about the connection; it is told of every command, too.
+        telemetry: is told of every command.
 
     Attributes:
         running: the tickets, in the order in which they are answered.
@@ -37,12 +38,12 @@ class OwnCommands:
         commands: Mapping[bytes, Command],
         context: ConnectionContext,
         state: ConnectionState,
-        observe: Callable[[str, str, float], None],
+        telemetry: Telemetry,
     ) -> None:
         self._commands = commands
         self._context = context
         self._state = state
-        self._observe = observe
+        self._telemetry = telemetry
         self._busy = BusyMemories()
         self.running: deque[Ticket] = deque()
 
@@ -64,7 +65,7 @@ class OwnCommands:
         if refusal is not None:
             ticket.refuse(refusal)
         elif isinstance(request, ContextRequest):
-            self._render(ticket, self._context.execute(request))
+            self._render(ticket, self._context.execute(request), now)
         return ticket
 
     def admit(self, ticket: Ticket) -> bool:
@@ -74,25 +75,40 @@ class OwnCommands:
         self.running.append(ticket)
         return True
 
-    def answer(self, ticket: Ticket, result: object) -> None:
+    def answer(self, ticket: Ticket, result: object, now: float) -> None:
         """Write the reply of one that was admitted: what the service answered, or the exception that it raised."""
         self._busy.release(ticket)
-        if isinstance(result, ReplyableError):
-            ticket.refuse(result.reply())
-        elif isinstance(result, BaseException):
-            ticket.refuse(INTERNAL_ERROR)
+        if isinstance(result, BaseException):
+            self._fail(ticket, result, now)
         else:
-            self._render(ticket, result)
+            self._render(ticket, result, now)
 
     def leave(self, now: float) -> Ticket:
         """Take the first one, which has its reply, out of the line."""
         ticket = self.running.popleft()
-        self._observe(ticket.command.name, ticket.outcome, now - ticket.started)
+        seconds = now - ticket.started
+        telemetry = self._telemetry
+        telemetry.observe(ticket.command.name, ticket.outcome, seconds)
+        if seconds >= telemetry.slow_s and not ticket.written_down and not asks_to_wait(ticket.request):
+            telemetry.log.slow(ticket, seconds)
         return ticket
 
-    def _render(self, ticket: Ticket, result: object) -> None:
+    def _render(self, ticket: Ticket, result: object, now: float) -> None:
         try:
             ticket.reply = ticket.command.encode(result, self._state.protocol)
-        except Exception as bug:  # the caller serves other clients too, and logs it
-            ticket.bug = bug
-            ticket.refuse(INTERNAL_ERROR)
+        except Exception as bug:  # the caller serves other clients too
+            failure: Exception | None = bug
+        else:
+            failure = None
+        if failure is not None:
+            self._fail(ticket, failure, now)
+
+    def _fail(self, ticket: Ticket, problem: BaseException, now: float) -> None:
+        """Answer with an error; one that the client can do nothing about is written down."""
+        shown = problem if isinstance(problem, ReplyableError) else InternalError()
+        ticket.refuse(shown.reply())
+        if shown.clients_fault or not isinstance(problem, Exception):  # cancelled: the process is being stopped
+            return
+        ticket.written_down = self._telemetry.log.failed(ticket, problem, now - ticket.started)
+        if ticket.written_down:
+            ticket.refuse(shown.reply(ticket.written_down))

@@ -58,6 +58,7 @@ from sidecar.session.description import Description
 from sidecar.session.limits import MAX_PENDING_BYTES, MAX_RUNNING_COMMANDS, Limits
 from sidecar.session.own_commands import OwnCommands
 from sidecar.session.state import ConnectionState, Need
+from sidecar.session.telemetry import Telemetry
 
 
 class Session:
@@ -67,8 +68,7 @@ class Session:
         commands: our commands by upper-case name.
         resolve: finds the memory that a key names.
         nonce: returns hexadecimal digits that nobody can guess, new ones at each call.
-        observe: is told the name, the outcome (`ok` or the first word of the error) and the seconds of each MEM
-            command when its reply goes out.
+        telemetry: is told of each MEM command.
         limits: what one client may ask for.
     """
 
@@ -78,7 +78,7 @@ class Session:
         commands: Mapping[bytes, Command],
         resolve: Resolve,
         nonce: Callable[[], bytes],
-        observe: Callable[[str, str, float], None],
+        telemetry: Telemetry,
         limits: Limits | None = None,
     ) -> None:
         self._commands = commands
@@ -91,7 +91,7 @@ class Session:
         self._waiting: deque[Forward | Own | Oversized | Ticket] = deque()
         self._pending_bytes = 0
         self._state = ConnectionState()
-        self._own = OwnCommands(commands, self._context, self._state, observe)
+        self._own = OwnCommands(commands, self._context, self._state, telemetry)
         self._running = self._own.running
         self._fence: Fence | None = None
         self._identifying = False
@@ -206,10 +206,10 @@ class Session:
     def completed(self, ticket: Ticket, result: object, now: float) -> list[Action]:
         """Take the outcome of a `Run`: what the service answered, or the exception that it raised.
 
-        Any other exception than a `ReplyableError` is a bug, and so is `Ticket.bug`; logging is the caller's business.
+        Any other exception than a `ReplyableError` is a bug.
         """
         self._now = now
-        self._own.answer(ticket, result)
+        self._own.answer(ticket, result, now)
         return self._advance()
 
     def client_eof(self) -> list[Action]:

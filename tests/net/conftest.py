@@ -13,6 +13,7 @@ from sidecar.commands.table import COMMANDS
 from sidecar.errors import ReplyableError
 from sidecar.memory.requests import Request
 from sidecar.metrics import Metrics
+from sidecar.net.command_log import CommandLog
 from sidecar.net.connection import MAX_OUTPUT_BYTES
 from sidecar.net.dialer import Dialer
 from sidecar.net.endpoint import RedisEndpoint
@@ -128,6 +129,7 @@ class Fronts:
             commands=COMMANDS,
             resolve=addressing().resolve,
             identify=executed.identify,
+            command_log=CommandLog(slow_ms=0),
             metrics=metrics,
             max_clients=max_clients,
             max_output_bytes=max_output_bytes,

@@ -21,6 +21,7 @@ from sidecar.dev.servers import RedisServer
 from sidecar.metrics import Metrics
 from sidecar.net import connection
 from sidecar.net.client_tls import ClientTls
+from sidecar.net.command_log import CommandLog
 from sidecar.net.dialer import Dialer
 from sidecar.net.endpoint import RedisEndpoint
 from sidecar.net.listener import Listener
@@ -288,6 +289,7 @@ async def test_a_connection_that_is_still_dialling(redis_server: RedisServer, re
         commands=COMMANDS,
         resolve=addressing().resolve,
         identify=executed.identify,
+        command_log=CommandLog(slow_ms=0),
         metrics=metrics,
     )
     listener = Listener(server.accept, address="127.0.0.1:0")

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from sidecar.commands.table import COMMANDS
 from sidecar.dev.servers import RedisServer
 from sidecar.metrics import Metrics
+from sidecar.net.command_log import CommandLog
 from sidecar.net.held_budget import HeldBudget
 from sidecar.net.listener import Listener
 from sidecar.net.server import Server
@@ -193,6 +194,7 @@ async def test_what_comes_before_there_is_an_upstream_counts() -> None:
         commands=COMMANDS,
         resolve=addressing().resolve,
         identify=executed.identify,
+        command_log=CommandLog(slow_ms=0),
         metrics=metrics,
         max_held_bytes=15_000,
     )

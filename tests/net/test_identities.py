@@ -17,6 +17,7 @@ from sidecar.errors import NotIdentified, RedisRefused, ReplyableError, TooManyI
 from sidecar.memory.requests import Request
 from sidecar.metrics import Metrics
 from sidecar.net import identities as module
+from sidecar.net.command_log import CommandLog
 from sidecar.net.dialer import Dialer
 from sidecar.net.endpoint import RedisEndpoint
 from sidecar.net.identities import Identities, Identity
@@ -82,6 +83,7 @@ class People:
             commands=COMMANDS,
             resolve=addressing().resolve,
             identify=self.identities.identify,
+            command_log=CommandLog(slow_ms=0),
             metrics=self.metrics,
         )
         listener = Listener(server.accept, address="127.0.0.1:0")

@@ -9,6 +9,7 @@ from sidecar.errors import ReplyableError
 from sidecar.resp.watched import Credentials
 from sidecar.session.actions import Action, CloseClient, CloseRedis, Identify, Run, Stop, Ticket, ToClient, ToRedis
 from sidecar.session.session import Session
+from sidecar.session.telemetry import Telemetry
 from tests.support.addressing import addressing
 
 Step = bytes | str
@@ -40,6 +41,26 @@ def passed(number: int, *, echo: bytes | None = None, hello: bytes = b"", user: 
     )
 
 
+class Log:
+    """A `CommandLog` that keeps what it is told, as long as it has room."""
+
+    slow_s = 0.5
+
+    def __init__(self) -> None:
+        self.has_room = True
+        self.failures: list[tuple[str, Exception, float]] = []
+        self.slow_ones: list[tuple[str, float]] = []
+
+    def failed(self, ticket: Ticket, problem: Exception, seconds: float) -> str:
+        if not self.has_room:
+            return ""
+        self.failures.append((ticket.command.name, problem, seconds))
+        return f"id{len(self.failures)}"
+
+    def slow(self, ticket: Ticket, seconds: float) -> None:
+        self.slow_ones.append((ticket.command.name, seconds))
+
+
 class Client:
     """Drives one session and writes down what it does.
 
@@ -50,6 +71,7 @@ class Client:
         self._known = known
         numbers = itertools.count(1)
         self.observed: list[tuple[str, str, float]] = []
+        self.log = Log()
         self.now = 0.0
         self.tickets: list[Ticket] = []
         self.asked: list[tuple[tuple[Credentials | None, ...], bytes | None]] = []
@@ -57,7 +79,7 @@ class Client:
             commands=COMMANDS,
             resolve=addressing().resolve,
             nonce=lambda: b"nonce%d" % next(numbers),
-            observe=lambda *seen: self.observed.append(seen),
+            telemetry=Telemetry(observe=lambda *seen: self.observed.append(seen), log=self.log),
         )
 
     def sends(self, *parts: bytes | str) -> list[Step]:
