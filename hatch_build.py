@@ -45,6 +45,7 @@ COMPILED = (
     "commands/messages.py",
     "commands/read.py",
     "commands/read_reply.py",
+    "commands/traceparent.py",
     "memory/addressing.py",
     "memory/appending.py",
     "memory/catalogue.py",

@@ -38,7 +38,7 @@ class ScriptCalls:
         changes = Changes(
             pipe=self._pipe,
             sidecar_id=f"{connection:012x}",
-            on_due=lambda _: None,
+            on_due=lambda memory, trace: None,
             wakeups=Wakeups(redis.asyncio.Redis()),
             tally=Metrics(),
         )

@@ -37,6 +37,7 @@ _BELOW_APP = {
     "templates",
     "temporal",
     "tokens",
+    "tracing",
     "transfer",
 }
 MAY_IMPORT: dict[str, set[str]] = {
@@ -51,6 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": _DOMAIN,
     "tokens": _DOMAIN | {"metrics"},
     "flush": _DOMAIN | {"metrics", "store"},
+    "tracing": _DOMAIN,
     "temporal": _DOMAIN | {"flush", "metrics", "store"},
     "transfer": _DOMAIN | {"commands", "store"},
     # The store owns the port `Pipe` and the scripts; `net.multiplexer` implements the one and sends the others.
@@ -71,6 +73,7 @@ ONLY_IN: dict[str, set[str]] = {
     "gigatoken": {"tokens"},
     "jinja2": {"templates"},
     "re2": {"privacy"},
+    "opentelemetry": {"tracing"},
     "temporalio": {"temporal"},
     "socket": {"net", "app", "dev"},
     "uvloop": {"net", "app", "cli", "dev"},

@@ -14,11 +14,13 @@ from sidecar.flush.deputised import DeputisedLabour
 from sidecar.flush.deputy import Deputy
 from sidecar.flush.steps import FlushSteps
 from sidecar.flush.summarisers.extractive import ExtractiveSummariser
+from sidecar.flush.traced_steps import TracedSteps
 from sidecar.flush.undo import Undo
 from sidecar.memory.catalogue import Catalogue
 from sidecar.memory.definition import Definition
 from sidecar.memory.keys import KeySpace
 from sidecar.memory.ports import TextCounter
+from sidecar.memory.tracing import Tracer
 from sidecar.metrics import Metrics
 from sidecar.net.client_tls import ClientTls
 from sidecar.net.dialer import Dialer
@@ -117,12 +119,14 @@ def make_flush_steps(
     catalogue: Catalogue,
     client: redis.asyncio.Redis,
     metrics: Metrics,
+    tracer: Tracer,
     deputy: Deputy | None = None,
 ) -> FlushSteps:
-    """Return the steps of flushes; with a deputy, which the caller closes, large ones are left to that."""
+    """Return the steps of flushes, traced; with a deputy, which the caller closes, large ones are left to that."""
     store = FlushStore(client, KeySpace(settings.key_prefix, settings.project))
     deputise = None if deputy is None else partial(DeputisedLabour, deputy=deputy, store=store, metrics=metrics)
-    return FlushSteps(
+    return TracedSteps(
+        tracer,
         store=store,
         definitions=catalogue,
         counter=partial(load_counter, engine=settings.token_engine),

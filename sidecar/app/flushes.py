@@ -15,6 +15,7 @@ from sidecar.flush.sweeper import GRACE_MS, Sweeper
 from sidecar.memory.addressing import Memory
 from sidecar.memory.catalogue import Catalogue
 from sidecar.memory.keys import KeySpace
+from sidecar.memory.tracing import Tracer
 from sidecar.metrics.counters import Metrics
 from sidecar.store.outbox import Outbox
 
@@ -35,6 +36,7 @@ class Flushes:
         space: where the memories are.
         client: as the sidecar's own user of Redis.
         metrics: where flushes are counted.
+        tracer: records their steps.
 
     Attributes:
         engine: runs flushes.
@@ -42,11 +44,18 @@ class Flushes:
     """
 
     def __init__(
-        self, settings: Settings, catalogue: Catalogue, space: KeySpace, *, client: Redis, metrics: Metrics
+        self,
+        settings: Settings,
+        catalogue: Catalogue,
+        space: KeySpace,
+        *,
+        client: Redis,
+        metrics: Metrics,
+        tracer: Tracer,
     ) -> None:
         self._settings = settings
         self._deputy = make_deputy(settings)
-        self.steps = make_flush_steps(settings, catalogue, client, metrics, self._deputy)
+        self.steps = make_flush_steps(settings, catalogue, client, metrics, tracer, self._deputy)
         self.engine = self._make_engine(space)
         outbox = Outbox(client, space)
         self._dispatcher = Dispatcher(
@@ -73,9 +82,9 @@ class Flushes:
             background.create_task(self._sweeper.run(), name="sweeper"),
         ]
 
-    def due(self, memory: Memory) -> None:
-        """Take note that an append has marked a memory."""
-        self._dispatcher.notify(memory.definition.id, memory.instance)
+    def due(self, memory: Memory, trace: str) -> None:
+        """Take note that an append has marked a memory; `trace` is the append's, or ""."""
+        self._dispatcher.notify(memory.definition.id, memory.instance, trace)
 
     def renew(self) -> None:
         """Do the next large flush in a new process, which reads what this one was started with anew."""

@@ -27,6 +27,7 @@ from sidecar.app.process import (
     stop_on_signals,
 )
 from sidecar.app.reloading import DefinitionsReload
+from sidecar.app.tracing import Tracing
 from sidecar.app.users import Users
 from sidecar.app.worker import Post
 from sidecar.commands.health import render as render_health
@@ -97,7 +98,15 @@ class _Sidecar:
         space = KeySpace(settings.key_prefix, settings.project)
         self._dialer = make_dialer(settings)
         self._client = make_redis_client(settings, self._dialer)
-        self._flushes = Flushes(settings, self._catalogue, space, client=self._client, metrics=self._metrics)
+        self._tracing = Tracing(settings, "memsidecar")
+        self._flushes = Flushes(
+            settings,
+            self._catalogue,
+            space,
+            client=self._client,
+            metrics=self._metrics,
+            tracer=self._tracing.tracer,
+        )
         self._wakeups = Wakeups(self._client)
         self._counter = ready_counter(settings, definitions.by_id.values())
         self._users = Users(
@@ -169,6 +178,7 @@ class _Sidecar:
             await end(tasks)
             await self._client.aclose()
             await self._dialer.close()
+            await self._tracing.close()
             await self._front.close()
 
     async def _opened(self) -> int | None:
@@ -247,6 +257,7 @@ class _Sidecar:
             identify=self._identities.identify,
             metrics=self._metrics,
             command_log=CommandLog(slow_ms=settings.slow_command_ms),
+            tracer=self._tracing.tracer,
             limits=Limits(settings.max_request_bytes, settings.max_pending_commands),
             max_clients=settings.max_clients,
             max_output_bytes=settings.max_output_bytes,

@@ -41,7 +41,7 @@ class Users:
         engine, steps, undo: run, plan and undo flushes, with the process's own rights.
         wakeups: tells of appends and released locks.
         metrics: counts.
-        due: is told a memory that has become due for a flush.
+        due: is told a memory that has become due for a flush, and of which trace that was.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Users:
         undo: Undo,
         wakeups: Wakeups,
         metrics: Metrics,
-        due: Callable[[Memory], None],
+        due: Callable[[Memory, str], None],
     ) -> None:
         self._settings = settings
         self._space = space

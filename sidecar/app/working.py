@@ -8,6 +8,7 @@ import signal
 from sidecar.app.building import make_dialer, make_flush_steps, make_redis_client, ready_counter
 from sidecar.app.process import favour_the_event_loop, stop_on_signals
 from sidecar.app.reloading import DefinitionsReload
+from sidecar.app.tracing import Tracing
 from sidecar.app.worker_pages import WorkerPages
 from sidecar.config.definitions import Definitions
 from sidecar.config.settings import Settings
@@ -22,8 +23,8 @@ async def work(settings: Settings, definitions: Definitions) -> None:
     """Run the Temporal worker until SIGTERM or SIGINT. SIGHUP reads the definitions anew.
 
     Raises:
-        ConfigurationError: Temporal's own configuration, or the payload codec, cannot be used; or an address for the
-            worker's pages cannot be had.
+        ConfigurationError: Temporal's own configuration, the payload codec or OpenTelemetry cannot be used; or an
+            address for the worker's pages cannot be had.
     """
     # Not at the top: a sidecar with the local engine does not pay for loading the SDK.
     from sidecar.app.temporal import make_temporal_engine, show_sdk_metrics, temporal_place, worker_options
@@ -40,12 +41,13 @@ async def work(settings: Settings, definitions: Definitions) -> None:
     favour_the_event_loop()
     counter = ready_counter(settings, definitions.by_id.values())
     metrics = Metrics()
+    tracing = Tracing(settings, "memsidecar-worker")
     dialer = make_dialer(settings)
     client = make_redis_client(settings, dialer)
     catalogue = Catalogue(definitions.by_id, strict=definitions.strict, summarisers=definitions.summarisers)
     reload = DefinitionsReload(settings, catalogue, told=metrics.reloaded)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.start)
-    steps = make_flush_steps(settings, catalogue, client, metrics)
+    steps = make_flush_steps(settings, catalogue, client, metrics, tracing.tracer)
     space = KeySpace(settings.key_prefix, settings.project)
     sweep = Sweep(
         SweepSchedule(settings.project, settings.temporal_sweep_interval_s),
@@ -80,3 +82,4 @@ async def work(settings: Settings, definitions: Definitions) -> None:
         await engine.close()
         await client.aclose()
         await dialer.close()
+        await tracing.close()

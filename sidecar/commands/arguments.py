@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from sidecar.commands import traceparent
 from sidecar.errors import BadMessage, SyntaxProblem
 
 MAX_INTEGER = 2**53
@@ -100,7 +101,9 @@ class Arguments:
         return self.items[self.position].upper() if self.position < len(self.items) else b""
 
     def unknown(self, option: bytes, known: str) -> SyntaxProblem:
-        """Return the error for an option that does not exist."""
+        """Return the error for an option that does not exist, or not here."""
+        if option == traceparent.OPTION:
+            return traceparent.misplaced()
         return SyntaxProblem(f"{self.command} has no option '{shown(option)}'; it knows {known}")
 
 

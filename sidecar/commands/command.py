@@ -30,10 +30,11 @@ class Command:
         arguments: what follows the name.
         reply: what comes back, for people.
         errors: first words of the errors that it may answer, besides those that every command may.
-        parse: arguments and a resolver of keys, to the request.
+        parse: arguments, without TRACEPARENT, and a resolver of keys, to the request.
         render: what the service answered, to a reply value (see `resp.replies`).
         quick: the same to the bytes of the reply, for what is answered often and always alike: a result and a protocol
             (2 or 3) to what `replies.encode` would make of it.
+        trace_at: where TRACEPARENT may stand among the arguments, which is behind the keys; -1 where there is no key.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Command:
     parse: Callable[[list[bytes], Resolve], Request]
     render: Callable[[Any], Value]
     quick: Callable[[Any, int], bytes] | None = None
+    trace_at: int = -1
 
     @property
     def syntax(self) -> str:

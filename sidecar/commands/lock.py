@@ -51,7 +51,10 @@ def render_lock(granted: LockGranted) -> Value:
 def parse_unlock(items: list[bytes], resolve: Resolve) -> UnlockRequest:
     """Parse `key token`."""
     arguments = Arguments("MEMUNLOCK", items)
-    return UnlockRequest(resolve(arguments.next("a key")), arguments.token("MEMUNLOCK"))
+    request = UnlockRequest(resolve(arguments.next("a key")), arguments.token("MEMUNLOCK"))
+    if arguments:
+        raise SyntaxProblem.arity("MEMUNLOCK")
+    return request
 
 
 def render_unlock(released: bool) -> Value:

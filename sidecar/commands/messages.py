@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from sidecar.commands.arguments import Arguments, shown, text
-from sidecar.errors import BadMessage, SyntaxProblem
+from sidecar.commands.traceparent import misplaced
+from sidecar.errors import BadMessage, CommandError, SyntaxProblem
 from sidecar.memory.message import ROLES, Message
 
 MAX_NESTING = 100
@@ -154,5 +155,7 @@ def _read_parts(parts: list[Any], number: int, message: Message, counted: list[s
             counted.append(said if isinstance(said, str) else _encode(part).decode())
 
 
-def _unknown_role(role: str, number: int) -> BadMessage:
+def _unknown_role(role: str, number: int) -> CommandError:
+    if role.upper() == "TRACEPARENT":
+        return misplaced()
     return BadMessage(f"role of message {number} is '{role}'; it must be one of {', '.join(sorted(ROLES))}")

@@ -37,6 +37,9 @@ _NONDETERMINISTIC = ("nondeterministic_output",)
 _CONTEXT = optional(
     text("context", "CONTEXT", "JSON object for the templates of this key, on top of the connection's (MEMCONTEXT)")
 )
+_TRACEPARENT = optional(
+    text("traceparent", "TRACEPARENT", "W3C Trace Context of the caller's span, directly behind the key")
+)
 _LOCK = optional(text("token", "LOCK", "token of the lease that the caller holds, from MEMLOCK"))
 _MESSAGES = one_of(
     "messages",
@@ -388,5 +391,16 @@ _ROWS = (
     ),
 )
 
-COMMANDS: Mapping[bytes, Command] = MappingProxyType({row.name.encode(): row for row in _ROWS})
+
+def _traced(row: Command) -> Command:
+    """Return the row of a command that takes TRACEPARENT behind its keys, if it has any."""
+    at = len(row.keys)
+    if not at:
+        return row
+    assert all(argument.type == "key" for argument in row.arguments[:at]), "keys come first"
+    arguments = (*row.arguments[:at], _TRACEPARENT, *row.arguments[at:])
+    return replace(row, arguments=arguments, arity=-abs(row.arity), trace_at=at)
+
+
+COMMANDS: Mapping[bytes, Command] = MappingProxyType({row.name.encode(): _traced(row) for row in _ROWS})
 """By upper-case name."""

@@ -259,6 +259,10 @@ class Settings(BaseModel):
         le=3_600_000,
         description="A MEM command that takes longer, though its client did not ask to wait, is logged; 0: none is.",
     )
+    tracing: Literal["off", "otlp"] = Field(
+        default="off",
+        description="`otlp`: spans of commands with TRACEPARENT go to an OpenTelemetry collector; see docs/tracing.md.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe level logged."
     )

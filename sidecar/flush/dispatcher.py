@@ -61,11 +61,12 @@ _log = structlog.get_logger(__name__)
 @dataclass(slots=True)
 class _State:
     """Whether a memory waits for its start; once it was started, whether it was notified `again`; how many starts
-    in a row only joined."""
+    in a row only joined; the trace of what the next start is for, or ""."""
 
     waiting: bool = True
     again: bool = False
     joins: int = 0
+    trace: str = ""
 
 
 class Dispatcher:
@@ -109,10 +110,17 @@ class Dispatcher:
         self._rests_changed = asyncio.Event()
         self._complained: set[str] = set()
 
-    def notify(self, definition: str, instance: str) -> None:
-        """Say that a memory has become due. Never waits and never raises; its mark was just put into the outbox."""
+    def notify(self, definition: str, instance: str, trace: str = "") -> None:
+        """Say that a memory has become due. Never waits and never raises; its mark was just put into the outbox.
+
+        Args:
+            definition, instance: which memory.
+            trace: `traceparent` of what has made it due, or "".
+        """
         memory = definition, instance
         self.remind(definition, instance)
+        if trace and (state := self._states.get(memory)) is not None:
+            state.trace = trace
         # A new mark: the flush that earlier starts joined is over.
         self._rests.cut(memory)
         self._rests_changed.set()
@@ -140,14 +148,14 @@ class Dispatcher:
             for number in range(self._concurrency):
                 group.create_task(self._serve(), name=f"dispatcher {number}")
 
-    def _enqueue(self, memory: Memory, joins: int = 0) -> None:
+    def _enqueue(self, memory: Memory, joins: int = 0, trace: str = "") -> None:
         try:
             self._queue.put_nowait(memory)
         except asyncio.QueueFull:
             self._states.pop(memory, None)
             self._metrics.trigger("dropped")
         else:
-            self._states[memory] = _State(joins=joins)
+            self._states[memory] = _State(joins=joins, trace=trace)
 
     async def _serve(self) -> None:
         while True:
@@ -164,8 +172,10 @@ class Dispatcher:
 
         def start() -> Awaitable[FlushHandle]:
             # From here on a notification may be about something that this flush does not see.
-            self._states[memory].waiting = False
-            return self._engine.start(FlushOrder(definition, instance))
+            state = self._states[memory]
+            state.waiting = False
+            trace, state.trace = state.trace, ""
+            return self._engine.start(FlushOrder(definition, instance, trace=trace))
 
         try:
             handle = await self._breaker.call(start)
@@ -207,7 +217,7 @@ class Dispatcher:
                 continue
             state = self._states.pop(memory)
             if state.again and await self._still_due(memory) and memory not in self._states:
-                self._enqueue(memory, state.joins)
+                self._enqueue(memory, state.joins, state.trace)
 
     async def _wait_for_rests(self, until: float | None) -> None:
         with suppress(TimeoutError):

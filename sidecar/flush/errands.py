@@ -114,7 +114,7 @@ class Trouble(msgspec.Struct, frozen=True):
 
     kind: str
     text: str
-    facts: dict[str, int | float | str | None] = {}
+    facts: dict[str, bool | int | float | str | None] = {}
 
     @classmethod
     def of(cls, problem: Exception) -> Trouble:

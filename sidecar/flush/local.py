@@ -246,6 +246,7 @@ class LocalEngine:
                     force=force,
                     strategy=order.strategy,
                     target_tokens=order.target_tokens if number == 0 else None,
+                    trace=order.trace,
                 )
                 if number == 0:
                     flight.begun.set_result(begun)

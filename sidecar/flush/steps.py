@@ -88,6 +88,7 @@ class FlushSteps:
         force: bool,
         strategy: str = "",
         target_tokens: int | None = None,
+        trace: str = "",
     ) -> Begun:
         """Ask for the right to flush. O(1).
 
@@ -95,7 +96,7 @@ class FlushSteps:
             definition, instance: which memory.
             run_id: who asks; the same again when a begin is repeated, never again for a new flush.
             force: flush below the threshold too.
-            strategy, target_tokens: as in `ports.FlushOrder`.
+            strategy, target_tokens, trace: as in `ports.FlushOrder`.
         """
         known = self._definition(definition, instance)
         reply = await self._store.begin(
@@ -123,6 +124,7 @@ class FlushSteps:
                 summary_tokens=reply.summary_tokens,
                 begun_ms=reply.now_ms,
                 target_tokens=target_tokens,
+                trace=trace,
             )
             return Begun("begun", run_id, ticket=ticket)
         if reply.code == "joined":

@@ -30,6 +30,7 @@ class Ticket:
         summary_tokens: what the summary weighed at the begin.
         begun_ms: time of the begin by Redis's clock.
         target_tokens: what was asked for instead of the definition's target, or None.
+        trace: `traceparent` of what led to the flush, "" where it is in no trace.
     """
 
     definition: str
@@ -46,6 +47,7 @@ class Ticket:
     summary_tokens: int
     begun_ms: int
     target_tokens: int | None = None
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

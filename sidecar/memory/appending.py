@@ -39,6 +39,7 @@ class AppendStore(Protocol):
         token: str = "",
         idempotent: str | None = None,
         replace: bool = False,
+        trace: str = "",
     ) -> None: ...
 
 
@@ -131,6 +132,7 @@ class Appending:
             token=request.lock or "",
             idempotent=request.idempotent,
             replace=request.replace,
+            trace=request.trace,
         )
 
     def _appended(self, request: AppendRequest, weights: Sequence[int | str], done: Done, result: object) -> None:

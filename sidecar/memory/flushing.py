@@ -60,7 +60,14 @@ class Flushing:
             return await self._undone(memory)
         if not request.force and not _is_due(memory, info, request.target):
             return FlushReport("not-due")
-        order = FlushOrder(memory.definition.id, memory.instance, request.force, request.strategy or "", request.target)
+        order = FlushOrder(
+            memory.definition.id,
+            memory.instance,
+            request.force,
+            request.strategy or "",
+            request.target,
+            request.trace,
+        )
         if request.dry_run:
             return _would(await self._preview.preview(order))
         try:

@@ -99,6 +99,7 @@ class FlushOrder:
         force: below the threshold too.
         strategy: a name in `memory.plan.STRATEGIES`; "" for that of the definition.
         target_tokens: to get down to; None for the definition's target. It is the threshold as well then.
+        trace: `traceparent` of what led to it, "" where it is in no trace.
     """
 
     definition: str
@@ -106,6 +107,7 @@ class FlushOrder:
     force: bool = False
     strategy: str = ""
     target_tokens: int | None = None
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

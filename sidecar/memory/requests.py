@@ -30,6 +30,7 @@ class AppendRequest:
         lock: token of the lease that the caller holds, or None.
         idempotent: the caller's name of this append, under which its first reply is kept, or None.
         replace: whether they replace the whole content, as MEMWRITE does.
+        trace: `traceparent` of what asks for it, "" where it is in no trace; of a flush that it makes due.
     """
 
     memory: Memory
@@ -38,6 +39,7 @@ class AppendRequest:
     lock: str | None = None
     idempotent: str | None = None
     replace: bool = False
+    trace: str = ""
 
     def __init__(  # written out for the sake of speed: see `results.AppendResult`
         self,
@@ -54,6 +56,7 @@ class AppendRequest:
         self.lock = lock
         self.idempotent = idempotent
         self.replace = replace
+        self.trace = ""
 
 
 @dataclass(slots=True)
@@ -97,6 +100,7 @@ class FlushRequest:
         dry_run: plan and report, and change nothing.
         wait_ms: None: do not wait for the outcome.
         undo: put back what the last flush took, instead of all the above.
+        trace: `traceparent` of what asks for it, "" where it is in no trace.
     """
 
     memory: Memory
@@ -106,6 +110,7 @@ class FlushRequest:
     target: int | None = None
     dry_run: bool = False
     undo: bool = False
+    trace: str = ""
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from time import monotonic
 import structlog
 
 from sidecar.errors import ReplyableError, Unavailable, Uncertain
+from sidecar.memory.tracing import TRACE_ID
 from sidecar.session.actions import Ticket
 
 LINES_PER_S = 10.0
@@ -81,6 +82,8 @@ class CommandLog:
         memory = getattr(ticket.request, "memory", None)
         if memory is not None:
             facts["definition"] = memory.definition.id
+        if ticket.span is not None:
+            facts["trace"] = ticket.span.context[TRACE_ID]
         facts |= {"request_bytes": ticket.size, "ms": round(seconds * 1000, 1)}
         if self._left_out:
             facts["left_out"], self._left_out = self._left_out, 0

@@ -9,6 +9,7 @@ from typing import Protocol, cast
 
 from sidecar.commands.command import Command
 from sidecar.commands.resolving import Resolve
+from sidecar.memory.tracing import Tracer
 from sidecar.metrics import Metrics
 from sidecar.net.command_log import CommandLog
 from sidecar.net.connection import MAX_OUTPUT_BYTES, ClientConnection
@@ -54,6 +55,7 @@ class Server:
         identify: finds out as whom a client's MEM commands run.
         metrics: counts.
         command_log: writes down commands that were slow, or failed.
+        tracer: records those that come with TRACEPARENT; None records nothing.
         limits: what one client may ask for.
         max_clients: more are refused as Redis refuses them.
         max_output_bytes: replies to MEM commands that may wait for a client that reads none.
@@ -69,6 +71,7 @@ class Server:
         identify: FindIdentity,
         metrics: Metrics,
         command_log: CommandLog,
+        tracer: Tracer | None = None,
         limits: Limits | None = None,
         max_clients: int = MAX_CLIENTS,
         max_output_bytes: int = MAX_OUTPUT_BYTES,
@@ -79,7 +82,7 @@ class Server:
         self._resolve = resolve
         self._identify = identify
         self._metrics = metrics
-        self._telemetry = Telemetry(observe=metrics.command, log=command_log)
+        self._telemetry = Telemetry(observe=metrics.command, log=command_log, tracer=tracer)
         self._limits = limits or Limits()
         self._max_clients = max_clients
         self._max_output_bytes = max_output_bytes

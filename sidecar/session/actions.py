@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sidecar.commands.command import Command
 from sidecar.memory.requests import AppendRequest, ForkRequest, Request
+from sidecar.memory.tracing import Span
 from sidecar.resp import replies
 from sidecar.resp.requests import Forward, Frame, Own
 from sidecar.resp.watched import Credentials
@@ -78,11 +79,11 @@ class Ticket:
     """One MEM command from its start to its reply.
 
     `started` is in seconds of the caller's clock; `waits`: it may wait for something to happen; `written_down`: the id
-    under which the log has it, "" where it has not.
+    under which the log has it, "" where it has not; `span`: of its client's trace, None where it is in none.
     """
 
     __slots__ = (
-        "command", "memories", "outcome", "queued", "reply", "request", "silent", "size", "started", "waits",
+        "command", "memories", "outcome", "queued", "reply", "request", "silent", "size", "span", "started", "waits",
         "written_down"
     )  # fmt: skip
 
@@ -98,6 +99,7 @@ class Ticket:
         self.outcome = "ok"
         self.reply: bytes | None = None
         self.written_down = ""
+        self.span: Span | None = None
 
     def refuse(self, line: str) -> None:
         """Answer with an error line."""

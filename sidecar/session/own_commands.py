@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
+from sidecar.commands import traceparent
 from sidecar.commands.command import Command
 from sidecar.errors import BadMessage, InternalError, ReplyableError
-from sidecar.memory.requests import ContextRequest, Request, asks_to_wait
+from sidecar.memory.addressing import Memory
+from sidecar.memory.requests import AppendRequest, ContextRequest, FlushRequest, Request, asks_to_wait
+from sidecar.memory.tracing import Fact, Span
 from sidecar.resp.requests import Oversized, Own
 from sidecar.session.actions import Ticket, size_of
 from sidecar.session.context import ConnectionContext
@@ -53,15 +56,23 @@ class OwnCommands:
         silent = self._state.silent
         refusal = self._state.refusal_for(command.name)
         request: Request | None = None
+        span: Span | None = None
         if refusal is None:
             try:
                 if isinstance(frame, Oversized):
                     raise BadMessage(frame.limit)
-                request = command.request(frame.arguments, self._context.resolve)
+                arguments, at = frame.arguments, command.trace_at
+                if at > 0 and traceparent.stands(arguments, at):
+                    parent, arguments = traceparent.take(arguments, at)
+                    span = self._telemetry.tracer.command(command.name, parent)
+                request = command.request(arguments, self._context.resolve)
+                if span is not None and isinstance(request, AppendRequest | FlushRequest):
+                    request.trace = span.context
             except ReplyableError as problem:
                 refusal = problem.reply()
         self._state.command_started()
         ticket = Ticket(command, request, now, size=size_of(frame), silent=silent)
+        ticket.span = span
         if refusal is not None:
             ticket.refuse(refusal)
         elif isinstance(request, ContextRequest):
@@ -91,6 +102,8 @@ class OwnCommands:
         telemetry.observe(ticket.command.name, ticket.outcome, seconds)
         if seconds >= telemetry.slow_s and not ticket.written_down and not asks_to_wait(ticket.request):
             telemetry.log.slow(ticket, seconds)
+        if ticket.span is not None:
+            _end_span(ticket.span, ticket)
         return ticket
 
     def _render(self, ticket: Ticket, result: object, now: float) -> None:
@@ -112,3 +125,11 @@ class OwnCommands:
         ticket.written_down = self._telemetry.log.failed(ticket, problem, now - ticket.started)
         if ticket.written_down:
             ticket.refuse(shown.reply(ticket.written_down))
+
+
+def _end_span(span: Span, ticket: Ticket) -> None:
+    memory: Memory | None = getattr(ticket.request, "memory", None)
+    facts: dict[str, Fact] = {} if memory is None else {"definition": memory.definition.id}
+    if ticket.written_down:
+        facts["request"] = ticket.written_down
+    span.end(None if ticket.outcome == "ok" else ticket.outcome, facts)

@@ -1,10 +1,11 @@
-"""Whom a session tells about its MEM commands: all of them are counted, few are written down."""
+"""Whom a session tells about its MEM commands: all of them are counted, few are written down, or traced."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Protocol
 
+from sidecar.memory.tracing import Tracer, Untraced
 from sidecar.session.actions import Ticket
 
 
@@ -36,11 +37,15 @@ class Telemetry:
         observe: is told the name, the outcome (`ok` or the first word of the error) and the seconds of each MEM command
             when its reply goes out.
         log: writes down those that were slow, or failed.
+        tracer: records the spans of those that come with TRACEPARENT.
     """
 
-    __slots__ = ("log", "observe", "slow_s")
+    __slots__ = ("log", "observe", "slow_s", "tracer")
 
-    def __init__(self, *, observe: Callable[[str, str, float], None], log: CommandLog) -> None:
+    def __init__(
+        self, *, observe: Callable[[str, str, float], None], log: CommandLog, tracer: Tracer | None = None
+    ) -> None:
         self.observe = observe
         self.log = log
         self.slow_s = log.slow_s
+        self.tracer: Tracer = tracer or Untraced()

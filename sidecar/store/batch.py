@@ -39,9 +39,10 @@ class Append:
         idempotent: the caller's name of this append, or None.
         replace: whether it replaces everything that is there; it goes alone then.
         done: is told the result, or the exception.
+        trace: `traceparent` of what asks for it, "" where it is in no trace.
     """
 
-    __slots__ = ("done", "encoding", "idempotent", "memory", "messages", "replace", "token", "weights")
+    __slots__ = ("done", "encoding", "idempotent", "memory", "messages", "replace", "token", "trace", "weights")
 
     def __init__(
         self,
@@ -53,6 +54,7 @@ class Append:
         idempotent: str | None,
         replace: bool,
         done: Callable[[Any], None],
+        trace: str = "",
     ) -> None:
         self.memory = memory
         self.messages = messages
@@ -62,6 +64,7 @@ class Append:
         self.idempotent = idempotent
         self.replace = replace
         self.done = done
+        self.trace = trace
 
     @property
     def characters(self) -> int:

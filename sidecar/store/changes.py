@@ -98,7 +98,7 @@ class Changes:
     Args:
         pipe: where scripts go.
         sidecar_id: names this process; a new one at each start, because its numbers begin anew.
-        on_due: is told a memory whose mark in the outbox this process has just set.
+        on_due: is told a memory whose mark in the outbox this process has just set, and of which trace that was.
         wakeups: tells when a lease is released.
         tally: counts waits for leases.
         standing: knows how many changes wait for a lease.
@@ -109,7 +109,7 @@ class Changes:
         *,
         pipe: Pipe,
         sidecar_id: str,
-        on_due: Callable[[Memory], None],
+        on_due: Callable[[Memory, str], None],
         wakeups: Wakeups,
         tally: LeaseTally,
         standing: Standing | None = None,
@@ -210,7 +210,8 @@ class Changes:
             first.done(int(words[0]))
         else:
             if words[1] == "1":
-                self._on_due(first.memory)
+                # Any of the batch has brought it about; the first one that is traced tells.
+                self._on_due(first.memory, next((change.trace for change in flown if change.trace), ""))
             for at, result in enumerate(results(flown, words)):
                 flown[at].done(result)
 

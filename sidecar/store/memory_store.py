@@ -82,9 +82,10 @@ class MemoryStore:
         token: str = "",
         idempotent: str | None = None,
         replace: bool = False,
+        trace: str = "",
     ) -> None:
         """Store messages in order, all or none; see `batch.Append` for the arguments."""
-        self._changes.put(Append(memory, messages, weights, encoding, token, idempotent, replace, done))
+        self._changes.put(Append(memory, messages, weights, encoding, token, idempotent, replace, done, trace))
 
     def clear(self, memory: Memory, done: Callable[[int | BaseException], None], *, token: str = "") -> None:
         """Delete a memory; the result is the number of messages that it had.

@@ -79,6 +79,7 @@ class FlushActivities:
                 force=request.force,
                 strategy=request.strategy,
                 target_tokens=request.target_tokens,
+                trace=request.trace,
             )
         )
         if begun.status == "joined":

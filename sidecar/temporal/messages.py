@@ -39,7 +39,8 @@ run, whose summary may be a good one."""
 
 @dataclass(frozen=True, slots=True)
 class FlushRequest:
-    """The argument of the workflow: which memory to flush, whether below its threshold too, and how."""
+    """The argument of the workflow: which memory to flush, whether below its threshold too, and how; and the
+    `traceparent` of what led to it, or ""."""
 
     definition: str
     instance: str
@@ -47,6 +48,7 @@ class FlushRequest:
     force: bool = False
     strategy: str = ""
     target_tokens: int | None = None
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class StepTicket:
     summary_tokens: int
     begun_ms: int
     target_tokens: int | None = None
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,7 +208,13 @@ class TemporalEngine:
             "reason": reason,
         }
         argument = FlushRequest(
-            order.definition, order.instance, self._project, order.force, order.strategy, order.target_tokens
+            order.definition,
+            order.instance,
+            self._project,
+            order.force,
+            order.strategy,
+            order.target_tokens,
+            order.trace,
         )
         summary = f"flush {order.definition}:{order.instance}, {reason}"
         details = "\n".join(f"- {name}: `{value}`" for name, value in shown.items())

@@ -22,6 +22,7 @@ from sidecar.memory.health import Health
 from sidecar.memory.message import Message
 from sidecar.memory.requests import AppendRequest, LockRequest, ReadRequest, Request, UnlockRequest
 from sidecar.memory.service import MemoryService
+from sidecar.memory.tracing import Untraced
 from sidecar.store.changes import Changes
 from sidecar.store.locks import LockManager
 from sidecar.store.probe import Probe
@@ -39,7 +40,7 @@ class Site:
     def __init__(self, live: LiveStore, redis: Redis) -> None:
         settings, catalogue = Settings(token_engine="tiktoken"), Catalogue({"chat": CHAT})
         counter = partial(load_counter, engine="tiktoken")
-        steps = make_flush_steps(settings, catalogue, redis, live.tally)
+        steps = make_flush_steps(settings, catalogue, redis, live.tally, Untraced())
         self.engine = LocalEngine(steps=steps, space=SPACE)
         self.due: list[Memory] = []
         self.users = Users(
@@ -52,7 +53,7 @@ class Site:
             undo=make_undo(settings, redis),
             wakeups=live.wakeups,
             metrics=live.tally,
-            due=self.due.append,
+            due=lambda memory, trace: self.due.append(memory),
         )
         self.health = Health(
             ping=Probe(live.pipe, SPACE),

@@ -103,16 +103,17 @@ def test_documentation() -> None:
     reserve = {"name": "m", "type": "integer", "display_text": "m", "token": "RESERVE", "flags": ["optional"]}
     tokens = {"name": "n", "type": "integer", "display_text": "n", "token": "TOKENS"}
     since = {"name": "id", "type": "string", "display_text": "id", "token": "SINCE"}
-    assert arguments[4] == since | {"summary": COMMANDS[b"MEMREAD"].arguments[4].summary, "flags": ["optional"]}
-    assert "from now on" in arguments[4]["summary"]
-    assert {name: arguments[2][name] for name in ("name", "type", "flags")} == {
+    assert arguments[1]["token"] == "TRACEPARENT"
+    assert arguments[5] == since | {"summary": COMMANDS[b"MEMREAD"].arguments[5].summary, "flags": ["optional"]}
+    assert "from now on" in arguments[5]["summary"]
+    assert {name: arguments[3][name] for name in ("name", "type", "flags")} == {
         "name": "budget",
         "type": "block",
         "flags": ["optional"],
     }
-    budget = [{name: value for name, value in each.items() if name != "summary"} for each in arguments[2]["arguments"]]
+    budget = [{name: value for name, value in each.items() if name != "summary"} for each in arguments[3]["arguments"]]
     assert budget[:2] == [tokens, reserve]
-    assert [each["name"] for each in arguments[3:]] == [
+    assert [each["name"] for each in arguments[4:]] == [
         "n", "id", "id", "role", "nosummary", "format", "ms", "peek"
     ]  # fmt: skip
     assert "arguments" not in parsed(parts(b"*2\r\n" + describe.documentation(COMMANDS[b"MEMHEALTH"], 3))[1])

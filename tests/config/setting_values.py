@@ -61,6 +61,7 @@ DEFAULTS: dict[str, Any] = {
     "max_kept_bytes": 16_777_216,
     "log_level": "info",
     "slow_command_ms": 100.0,
+    "tracing": "off",
 }
 
 OTHER: dict[str, str] = {
@@ -103,4 +104,5 @@ OTHER: dict[str, str] = {
     "max_kept_bytes": "0",
     "log_level": "debug",
     "slow_command_ms": "250",
+    "tracing": "otlp",
 }

@@ -150,6 +150,7 @@ WRONG: list[tuple[str, str, str]] = [
     ("max_kept_bytes", "17179869185", "Input should be less than or equal to 17179869184"),
     ("slow_command_ms", "-1", "Input should be greater than or equal to 0"),
     ("slow_command_ms", "3600001", "Input should be less than or equal to 3600000"),
+    ("tracing", "jaeger", "Input should be 'off' or 'otlp'"),
     ("log_level", "loud", "Input should be 'debug', 'info', 'warning' or 'error'"),
 ]  # fmt: skip
 

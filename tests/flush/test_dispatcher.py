@@ -38,6 +38,7 @@ class Engine:
     error: Exception | None = None
     joins: bool = False
     joining: str = ""
+    traces: list[str] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -48,6 +49,7 @@ class Engine:
     async def start(self, order: FlushOrder) -> FlushHandle:
         assert not order.force
         self.orders.append(order.instance)
+        self.traces.append(order.trace)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
@@ -236,6 +238,25 @@ async def test_a_notification_during_the_start_is_not_lost(engine: Engine, marks
         engine.gate.set()
         await eventually(lambda: engine.orders == ["a", "a"])
     assert marks.asked == 1
+
+
+async def test_a_start_is_of_the_trace_that_it_is_for(engine: Engine, marks: Marks, metrics: Metrics) -> None:
+    """The one told last before a start goes with it, and once: what comes later, by a reminder too, is of none."""
+    engine.gate.clear()
+    async with running(engine, marks, metrics, rest_s=0.02, concurrency=1) as dispatcher:
+        dispatcher.notify("chat", "a")
+        await eventually(lambda: engine.at_once)
+        dispatcher.notify("chat", "b", "one")
+        dispatcher.remind("chat", "b")
+        dispatcher.notify("chat", "b", "two")
+        dispatcher.notify("chat", "b")
+        dispatcher.notify("chat", "a", "again")
+        engine.gate.set()
+        await eventually(lambda: len(engine.orders) == 3)
+        assert sorted(zip(engine.orders, engine.traces, strict=True)) == [("a", ""), ("a", "again"), ("b", "two")]
+        dispatcher.notify("chat", "a")
+        await eventually(lambda: len(engine.orders) == 4)
+    assert engine.traces[3] == ""
 
 
 async def test_a_notification_that_was_served_starts_nothing(engine: Engine, marks: Marks, metrics: Metrics) -> None:

@@ -46,6 +46,7 @@ ANOTHER: dict[str, Any] = {
     "temporal_deployment": "memsidecar",
     "temporal_build_id": "1e3",
     "token_engine": "tiktoken",
+    "tracing": "otlp",
     "log_level": "debug",
 }
 """For settings that are no plain number: another value than the default's."""

@@ -59,8 +59,9 @@ class AnsweringStore:
         token: str = "",
         idempotent: str | None = None,
         replace: bool = False,
+        trace: str = "",
     ) -> None:
-        further = tuple(value for value in (token, idempotent, replace) if value)
+        further = tuple(value for value in (token, idempotent, replace, trace) if value)
         contents = [message.content for message in messages]
         self._answer(done, "append", memory.instance, contents, weights, encoding, *further)
 

@@ -11,8 +11,10 @@ from structlog.testing import capture_logs
 from sidecar.commands.table import COMMANDS
 from sidecar.errors import FlushFailed, RedisRefused, Uncertain
 from sidecar.memory.requests import CountRequest, InfoRequest, Request
+from sidecar.memory.tracing import Untraced
 from sidecar.net.command_log import CommandLog
 from sidecar.session.actions import Ticket
+from tests.commands.test_traceparent import VALUE
 from tests.support.addressing import addressing
 
 ID = re.compile(r"[0-9a-f]{12}")
@@ -68,6 +70,15 @@ def test_a_failure(problem: Exception, level: str, more: dict[str, object]) -> N
     assert ID.fullmatch(request)
     common = {"command": "MEMINFO", "outcome": "ERR", "definition": "default", "request_bytes": 42, "ms": 1.0}
     assert lines == [{"event": "command.failed", "log_level": level, "request": request, **common, **more}]
+
+
+def test_a_traced_command() -> None:
+    """Its line names the trace."""
+    traced = ticket()
+    traced.span = Untraced().command("MEMINFO", VALUE)
+    with capture_logs() as lines:
+        CommandLog(slow_ms=100).slow(traced, 1.0)
+    assert lines[0]["trace"] == VALUE.split("-")[1]
 
 
 def test_a_command_without_a_memory() -> None:

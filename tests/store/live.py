@@ -64,6 +64,7 @@ class LiveStore:
         self, url: str, *, sidecar_id: str = "a", deadline_s: float = 30.0, user: tuple[str, str] | None = None
     ) -> None:
         self.due: list[Memory] = []
+        self.traces: list[str] = []
         self.reconnects = 0
         self.answered = 0
         endpoint = RedisEndpoint.parse(url)
@@ -82,7 +83,7 @@ class LiveStore:
         self.changes = Changes(
             pipe=self.pipe,
             sidecar_id=sidecar_id,
-            on_due=self.due.append,
+            on_due=self._marked,
             wakeups=self.wakeups,
             tally=self.tally,
         )
@@ -133,6 +134,10 @@ class LiveStore:
         messages = [Message(entry[0], entry[1], entry[3] if len(entry) > 3 else "") for entry in entries]
         tokens = [entry[2] for entry in entries]
         return self.sent(lambda done: self.store.append(where, messages, tokens, encoding, done, **options))
+
+    def _marked(self, memory: Memory, trace: str) -> None:
+        self.due.append(memory)
+        self.traces.append(trace)
 
     async def append(self, where: Memory, *entries: Entry, **options: Any) -> AppendResult:
         """Append and wait; the memory must be in `ENCODING`. Options are those of `MemoryStore.append`."""

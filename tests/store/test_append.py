@@ -214,6 +214,18 @@ async def test_a_flush_is_due_above_the_threshold(
     assert (await seen(redis_client, where).meta()).get("generation") == ("1" if marked else None)
 
 
+async def test_the_mark_tells_of_which_trace(live: LiveStore) -> None:
+    """It is that of the append that set it, or of one that left together with it."""
+    where = memory(DUE)
+    appends = [
+        live.start(where, [("user", "", tokens)], trace=trace)
+        for tokens, trace in ((1, "alone"), (1, ""), (900, ""), (1, "batch"), (1, "later"))
+    ]
+    await asyncio.gather(*appends)
+    assert live.due == [where]
+    assert live.traces == ["batch"]
+
+
 async def test_the_mark_tells_since_when(live: LiveStore, redis_client: Redis) -> None:
     """The outbox holds the first time above the threshold; later appends raise the generation and announce nothing."""
     where = memory(DUE)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 
 from sidecar.commands.table import COMMANDS
 from sidecar.errors import ReplyableError
+from sidecar.memory.tracing import Fact, Span, Untraced
 from sidecar.resp.watched import Credentials
 from sidecar.session.actions import Action, CloseClient, CloseRedis, Identify, Run, Stop, Ticket, ToClient, ToRedis
 from sidecar.session.session import Session
@@ -61,6 +63,34 @@ class Log:
         self.slow_ones.append((ticket.command.name, seconds))
 
 
+CHILD = "00-4bf92f3577b34da6a3ce929d0e0e4736-1111111111111111-01"
+
+
+class Recorded:
+    """A span of `Spans`."""
+
+    context = CHILD
+
+    def __init__(self, name: str, spans: Spans) -> None:
+        self._name = name
+        self._spans = spans
+
+    def end(self, error: str | None, facts: Mapping[str, Fact]) -> None:
+        self._spans.ended.append((self._name, error, facts))
+
+
+class Spans(Untraced):
+    """A `Tracer` that keeps what it is told; all its spans are named `CHILD`."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[str, str]] = []
+        self.ended: list[tuple[str, str | None, Mapping[str, Fact]]] = []
+
+    def command(self, name: str, parent: str) -> Span:
+        self.begun.append((name, parent))
+        return Recorded(name, self)
+
+
 class Client:
     """Drives one session and writes down what it does.
 
@@ -72,6 +102,7 @@ class Client:
         numbers = itertools.count(1)
         self.observed: list[tuple[str, str, float]] = []
         self.log = Log()
+        self.tracer = Spans()
         self.now = 0.0
         self.tickets: list[Ticket] = []
         self.asked: list[tuple[tuple[Credentials | None, ...], bytes | None]] = []
@@ -79,7 +110,7 @@ class Client:
             commands=COMMANDS,
             resolve=addressing().resolve,
             nonce=lambda: b"nonce%d" % next(numbers),
-            telemetry=Telemetry(observe=lambda *seen: self.observed.append(seen), log=self.log),
+            telemetry=Telemetry(observe=lambda *seen: self.observed.append(seen), log=self.log, tracer=self.tracer),
         )
 
     def sends(self, *parts: bytes | str) -> list[Step]:

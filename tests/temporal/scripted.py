@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, Literal
 
 from sidecar.flush.steps import FlushSteps
@@ -78,10 +79,12 @@ class ScriptedSteps(FlushSteps):
         force: bool,
         strategy: str = "",
         target_tokens: int | None = None,
+        trace: str = "",
     ) -> Begun:
         self.orders.append((run_id, force))
         self.ways.append((strategy, target_tokens))
-        usual = Begun("begun", run_id, ticket=ticket(run_id, definition, instance, force=force))
+        begun_ticket = replace(ticket(run_id, definition, instance, force=force), trace=trace)
+        usual = Begun("begun", run_id, ticket=begun_ticket)
         begun: Begun = await self._answer("begin", usual)
         return begun
 

@@ -1,0 +1,70 @@
+"""`TracedSteps`: the steps of a flush, each a span of the trace of the command that led to it.
+
+A flush that no traced command led to, such as one that the sweeper found, is in no trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from sidecar.flush.steps import FlushSteps
+from sidecar.flush.ticket import Begun, PlanFacts, Ticket
+from sidecar.memory.ports import FlushOutcome
+from sidecar.memory.tracing import Fact, Tracer
+
+
+class TracedSteps(FlushSteps):
+    """The steps, traced.
+
+    Args:
+        tracer: records them.
+        others: see `FlushSteps`.
+    """
+
+    def __init__(self, tracer: Tracer, **others: Any) -> None:
+        super().__init__(**others)
+        self._tracer = tracer
+
+    async def begin(self, definition: str, instance: str, *, run_id: str, trace: str = "", **order: Any) -> Begun:
+        """See `FlushSteps.begin`."""
+        with self._tracer.step("flush begin", trace, {"definition": definition, "run_id": run_id}) as told:
+            begun = await super().begin(definition, instance, run_id=run_id, trace=trace, **order)
+            told["status"] = begun.status
+            return begun
+
+    async def plan(self, ticket: Ticket) -> PlanFacts:
+        """See `FlushSteps.plan`."""
+        with self._step("plan", ticket) as told:
+            facts = await super().plan(ticket)
+            told |= {"removed": facts.removed, "tokens_freed": facts.freed_tokens}
+            return facts
+
+    async def summarise(self, ticket: Ticket, progress: Callable[[], None]) -> int:
+        """See `FlushSteps.summarise`."""
+        with self._step("summarise", ticket) as told:
+            told["summary_tokens"] = tokens = await super().summarise(ticket, progress)
+            return tokens
+
+    async def fall_back(self, ticket: Ticket, reason: str, progress: Callable[[], None]) -> int:
+        """See `FlushSteps.fall_back`."""
+        with self._step("fall back", ticket) as told:
+            told["summary_tokens"] = tokens = await super().fall_back(ticket, reason, progress)
+            return tokens
+
+    async def commit(self, ticket: Ticket) -> FlushOutcome:
+        """See `FlushSteps.commit`."""
+        with self._step("commit", ticket) as told:
+            outcome = await super().commit(ticket)
+            told |= {"removed": outcome.removed, "tokens_freed": outcome.tokens_freed}
+            return outcome
+
+    async def fail(self, ticket: Ticket, error: str) -> None:
+        """See `FlushSteps.fail`."""
+        with self._step("fail", ticket):
+            await super().fail(ticket, error)
+
+    def _step(self, name: str, ticket: Ticket) -> AbstractContextManager[dict[str, Fact]]:
+        about = {"definition": ticket.definition, "strategy": ticket.strategy, "run_id": ticket.run_id}
+        return self._tracer.step(f"flush {name}", ticket.trace, about)
