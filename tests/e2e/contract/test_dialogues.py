@@ -22,9 +22,10 @@ from tests.e2e.contract.locking import LOCKING
 from tests.e2e.contract.reading import READING
 from tests.e2e.contract.refusing import CHANGING, REFUSING
 from tests.e2e.contract.speaking import Speaker
+from tests.e2e.contract.tracing import TRACING
 from tests.e2e.dialogue import Dialogue, Refusal, Step
 
-DIALOGUES = (*APPENDING, *READING, *FLUSHING, *LIVING, *LOCKING, *ASKING, *REFUSING, *ADDRESSING)
+DIALOGUES = (*APPENDING, *READING, *FLUSHING, *LIVING, *LOCKING, *ASKING, *REFUSING, *ADDRESSING, *TRACING)
 
 COMMAND = pytest.mark.parametrize("command", COMMANDS.values(), ids=lambda command: str(command.name))
 
