@@ -101,7 +101,7 @@ dashboard: $(INSTALLED) ## draw docs/dashboard.svg from a minute under load, wit
 
 lock: $(LOCK_VENV)/.installed ## renew requirements/*.txt from pyproject.toml (ARGS=--upgrade for the newest versions)
 	$(LOCK_COMPILE) --extra dev -o requirements/dev.txt
-	$(LOCK_COMPILE) --extra fast --extra openai --extra otel -c requirements/dev.txt -o requirements/runtime.txt
+	$(LOCK_COMPILE) --extra openai --extra otel -c requirements/dev.txt -o requirements/runtime.txt
 	$(BUILD_REQUIRES) | $(LOCK_VENV)/bin/uv pip compile - $(LOCK_OPTIONS) --custom-compile-command "make lock" \
 		--no-annotate -c requirements/dev.txt -o requirements/build.txt
 	$(LOCK_VENV)/bin/uv pip compile requirements/helm.in --no-deps $(LOCK_OPTIONS) \

@@ -85,7 +85,6 @@ COMPILED = (
     "store/memory_store.py",
     "store/scripts.py",
     "store/whole_reads.py",
-    "tokens/fast.py",
     "tokens/native.py",
 )
 

@@ -48,7 +48,7 @@ def counting_cases() -> Iterator[Case]:
     encoding = ENCODINGS[0]
     counter = load_counter(encoding)
     mine = f"{MEMSIDECAR}, {counter.engine}"
-    # What is promised is promised of the fast engines; where there is none, tiktoken is compared with itself.
+    # What is promised is promised of our own C; where it was not compiled, tiktoken is compared with itself.
     row = None if counter.engine == "tiktoken" else COUNTING
     yield Case(
         scenario="counting",

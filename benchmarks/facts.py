@@ -13,7 +13,7 @@ from benchmarks.stage import Stage
 from sidecar import __version__
 from sidecar.session import session
 
-_PACKAGES = ("hiredis", "uvloop", "tiktoken", "gigatoken")
+_PACKAGES = ("hiredis", "uvloop", "tiktoken")
 
 
 def facts(stage: Stage) -> dict[str, object]:

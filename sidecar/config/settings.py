@@ -200,8 +200,10 @@ class Settings(BaseModel):
     temporal_build_id: str | None = Field(
         default=None, min_length=1, validate_default=True, description="Version of this worker in its deployment."
     )
-    token_engine: Literal["auto", "native", "gigatoken", "tiktoken"] = Field(
-        default="auto", description="What counts tokens."
+    token_engine: Literal["auto", "native", "tiktoken"] = Field(
+        default="auto",
+        description="What counts tokens: memsidecar's own C (`native`) or `tiktoken`, with the same counts; `auto` "
+        "takes the first where it was compiled.",
     )
     command_timeout_s: float = Field(
         default=5.0, gt=0, le=600, description="Longest time a MEM command may wait for Redis."

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Literal
 
 import msgspec
 
 from sidecar.store.lease import LEASE_MS
+from sidecar.tokens.counter import Engine
 
 COMMAND = (sys.executable, "-P", "-m", "sidecar.deputy")
 """`-P`, because what lies in the working directory is none of ours."""
@@ -20,7 +20,7 @@ class Charge(msgspec.Struct, frozen=True):
     redis_url: str
     key_prefix: str
     project: str
-    token_engine: Literal["auto", "native", "gigatoken", "tiktoken"] = "auto"
+    token_engine: Engine = "auto"
     log_level: str = "info"
     sentinel_username: str | None = None
     sentinel_password: str | None = None

@@ -120,7 +120,7 @@ class Health:
             outbox_depth=gauge.outbox_depth,
             outbox_age_seconds=gauge.outbox_age_seconds,
             encodings={
-                encoding: type(self._counter(encoding)).__name__.removesuffix("Counter").lower()
+                encoding: self._counter(encoding).engine
                 for encoding in sorted({definition.encoding for definition in self._catalogue.values()})
             },
             locks_acquired=gauge.locks_acquired,

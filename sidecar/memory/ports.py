@@ -20,6 +20,11 @@ class TextCounter(Protocol):
         """Name of the vocabulary, such as `o200k_base`."""
         ...
 
+    @property
+    def engine(self) -> str:
+        """Name of what counts, as MEMHEALTH tells it."""
+        ...
+
     def count(self, text: str) -> int:
         """Return the tokens of `text`, special tokens taken as plain text."""
         ...

@@ -1,33 +1,7 @@
 """Exact token counts, offline.
 
-`counter` chooses among three engines with the same counts: `native` (our own C, `_bpe.c`), `fast` (gigatoken) and
-`exact` (tiktoken, the definition). `vocabulary` and `models` say what is counted by, `cuts` how long texts are taken
-apart, `selfcheck` when a fast engine must not be trusted, `unicode_gap` and `growth` when gigatoken must not. Nothing
-else in the package imports tiktoken or gigatoken.
+Two engines with the same counts, of which `counter` chooses: `native`, our own C (`_bpe.c`), and `reference`, by
+tiktoken, which defines what is exact and counts where the other was not compiled. `selfcheck` says when the first one
+must not be trusted; `blanks` and `endless` are what tiktoken alone cannot count. `vocabulary`, `models` and `contexts`
+say what is counted by. Nothing else in the package imports tiktoken.
 """
-
-from __future__ import annotations
-
-from sidecar.tokens.counter import Counter, Engine, load_counter
-from sidecar.tokens.models import encoding_for_model
-from sidecar.tokens.problems import (
-    BrokenVocabulary,
-    FastEngineUnavailable,
-    NotUnicode,
-    UnknownEncoding,
-    UnknownModel,
-)
-from sidecar.tokens.vocabulary import ENCODINGS
-
-__all__ = [
-    "ENCODINGS",
-    "BrokenVocabulary",
-    "Counter",
-    "Engine",
-    "FastEngineUnavailable",
-    "NotUnicode",
-    "UnknownEncoding",
-    "UnknownModel",
-    "encoding_for_model",
-    "load_counter",
-]

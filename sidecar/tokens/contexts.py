@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from sidecar.tokens.models import encoding_for_model
 from sidecar.tokens.problems import UnknownModel
+from sidecar.tokens.vocabulary import ENCODINGS
 
 
 class Model(NamedTuple):
@@ -99,7 +100,7 @@ def known_model(name: str) -> Model:
         encoding = None
     context = _context(name)
     if encoding is None and context is None:
-        raise UnknownModel(name, ("o200k_base", "cl100k_base"))
+        raise UnknownModel(name, ENCODINGS)
     return Model(context, encoding)
 
 

@@ -11,7 +11,7 @@ bytes at once takes five times as long per byte as encoding a few thousand. That
 
 The next window begins where one of the last tokens of this window begins, and it is joined there only if its first
 token is that same token: then every two neighbours stand side by side in one window. The counterpart is
-`sidecar.tokens.cuts`, which finds the pieces; what is one piece is not decided here.
+`sidecar.tokens.blanks`, which finds the pieces; what is one piece is not decided here.
 """
 
 from __future__ import annotations

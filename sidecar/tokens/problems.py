@@ -1,11 +1,11 @@
 """What can go wrong with token counting, and the text each error shows.
 
     MemsidecarError
-    ├── UnknownModel          (ValueError)    configuration names a model whose vocabulary is not shipped
-    ├── UnknownEncoding       (ValueError)    configuration names a vocabulary that is not shipped
-    ├── NotUnicode            (ValueError)    the text holds half of a surrogate pair, so it has no UTF-8
-    ├── BrokenVocabulary      (ValueError)    a shipped vocabulary file is missing or damaged
-    └── FastEngineUnavailable (RuntimeError)  a fast engine was asked for by name and cannot be used
+    ├── UnknownModel       (ValueError)    configuration names a model whose vocabulary is not shipped
+    ├── UnknownEncoding    (ValueError)    configuration names a vocabulary that is not shipped
+    ├── NotUnicode         (ValueError)    the text holds half of a surrogate pair, so it has no UTF-8
+    ├── BrokenVocabulary   (ValueError)    a shipped vocabulary file is missing or damaged
+    └── NativeUnavailable  (RuntimeError)  the engine `native` was asked for by name and cannot be used
 
 Most are ValueErrors as well, so that a caller may treat a bad text or name like any other bad value without
 knowing this package. The general tree is in `sidecar.errors`.
@@ -51,23 +51,16 @@ class BrokenVocabulary(MemsidecarError, ValueError):
         super().__init__(f"the vocabulary file {path} {problem}; reinstall memsidecar")
 
 
-_REMEDIES = {
-    "native": "install memsidecar anew where there is a C compiler with Python's headers",
-    "gigatoken": "install memsidecar[fast]",
-}
+class NativeUnavailable(MemsidecarError, RuntimeError):
+    """The engine `native` cannot count exactly here: it was not compiled, or wrongly."""
 
-
-class FastEngineUnavailable(MemsidecarError, RuntimeError):
-    """A fast engine was demanded, and cannot count exactly here."""
-
-    def __init__(self, engine: str, reason: str, *, installed: bool = True) -> None:
+    def __init__(self, reason: str, *, compiled: bool = True) -> None:
         super().__init__(
-            f"the token engine {engine} cannot be used: {reason};"
-            f" {_REMEDIES[engine]}, or set the engine to auto or tiktoken"
+            f"the token engine native cannot be used: {reason}; install memsidecar anew where there is a C compiler"
+            " with Python's headers, or set the engine to auto or tiktoken"
         )
-        self.engine = engine
         self.reason = reason
-        self.installed = installed
+        self.compiled = compiled
 
 
 def utf8(text: str) -> bytes:

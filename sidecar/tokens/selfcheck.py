@@ -1,7 +1,7 @@
-"""Texts on which tokenizers go wrong, with tiktoken's counts: what gigatoken must get right to be used.
+"""Texts on which tokenizers go wrong, with tiktoken's counts: what our own C must get right to be used.
 
-The counts stand here as numbers, so that start-up needs no tiktoken beside gigatoken (50 MB and 0.3 s); a test
-computes them again. This is a check of an installation. The proof that the engines agree is in the tests.
+The counts stand here as numbers, so that start-up needs no tiktoken beside it (50 MB and 0.2 s); a test computes them
+again. This is a check of an installation, of what its compiler made. The proof that the engines agree is in the tests.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ def build_encoding(definition: Vocabulary, directory: Path = VOCABULARY_DIRECTOR
     Raises:
         BrokenVocabulary: the file is missing or damaged.
     """
-    import tiktoken  # only where it counts: where gigatoken does, these 5 MB and 25 ms are spared
+    import tiktoken  # only where it counts: elsewhere these 5 MB and 25 ms are spared
 
     ranks = {}
     for line in BytesIO(definition.read(directory)):

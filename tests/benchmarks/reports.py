@@ -37,7 +37,7 @@ def report() -> Report:
             "memsidecar": "9.9",
             "python": "CPython 3.11",
             "redis": "7.4",
-            "token_engine": "o200k_base gigatoken",
+            "token_engine": "o200k_base native",
             "processor": "abacus",
             "cores": 2,
             "system": "Linux",

@@ -119,7 +119,7 @@ WRONG: list[tuple[str, str, str]] = [
     ("temporal_deployment", "", "String should have at least 1 character"),
     ("temporal_build_id", "7", "a deployment and a build id go together; set MEMSIDECAR_TEMPORAL_DEPLOYMENT and this"),
     ("temporal_tls_server_name", "", "String should have at least 1 character"),
-    ("token_engine", "guess", "Input should be 'auto', 'native', 'gigatoken' or 'tiktoken'"),
+    ("token_engine", "guess", "Input should be 'auto', 'native' or 'tiktoken'"),
     ("command_timeout_s", "0", "Input should be greater than 0"),
     ("command_timeout_s", "601", "Input should be less than or equal to 600"),
     ("command_timeout_s", "nan", "Input should be"),

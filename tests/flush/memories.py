@@ -184,6 +184,7 @@ class WordCounter:
     """The port `TextCounter`: a word is a token."""
 
     encoding = "words"
+    engine = "word"
 
     def count(self, text: str) -> int:
         """Return the number of words."""

@@ -47,6 +47,7 @@ class Bench:
         )
 
     encoding = "words"
+    engine = "word"
     weight = 1
 
     def count(self, text: str) -> int:

@@ -133,6 +133,7 @@ class LetterCounter:
     """Counts letters, cl100k_base two for each, and notes the threads that it is called on."""
 
     encoding: str
+    engine: str = "letter"
     threads: set[int] = field(default_factory=set)
 
     def count(self, text: str) -> int:

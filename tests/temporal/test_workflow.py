@@ -388,7 +388,7 @@ async def test_a_failed_run_is_red(
 
 def test_the_sandbox_imports_almost_nothing() -> None:
     """Importing the workflow loads no Redis, no tokenizer, no metrics, and none of the flush itself."""
-    heavy = {"redis", "tiktoken", "gigatoken", "prometheus_client", "structlog", "msgspec", "sidecar.flush"}
+    heavy = {"redis", "tiktoken", "prometheus_client", "structlog", "msgspec", "sidecar.flush"}
     script = f"import sys, sidecar.temporal.workflow; print(sorted({heavy!r} & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]"

@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 
 from sidecar.memory.ports import TextCounter
 from sidecar.tokens.counter import Engine, checked, choose, load_counter
-from sidecar.tokens.exact import TiktokenCounter
-from sidecar.tokens.problems import FastEngineUnavailable, UnknownEncoding
+from sidecar.tokens.problems import NativeUnavailable, UnknownEncoding
+from sidecar.tokens.reference import TiktokenCounter
 from sidecar.tokens.selfcheck import CASES
 from sidecar.tokens.vocabulary import ENCODINGS, load_encoding
 from tests.tokens.texts import TEXTS, needs_compiled
@@ -23,7 +23,6 @@ class OffByOne:
     """An engine that is right on every text but one."""
 
     encoding = "o200k_base"
-    engine = "native"
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -44,14 +43,10 @@ def test_every_counter_counts_alike(encoding: str, engine: Engine, text: str) ->
 
 
 @needs_compiled
-@pytest.mark.parametrize(
-    ("engine", "counts"),
-    [("auto", "native"), ("native", "native"), ("gigatoken", "gigatoken"), ("tiktoken", "tiktoken")],
-)
+@pytest.mark.parametrize(("engine", "counts"), [("auto", "native"), ("native", "native"), ("tiktoken", "tiktoken")])
 def test_which_engine_counts(engine: Engine, counts: str) -> None:
-    """Where our own C was compiled, `auto` takes it, with no reason to fall back; the others take what they say."""
-    counter = load_counter("o200k_base", engine)
-    assert (counter.engine, counter.fallback_reason) == (counts, None)
+    """Where our own C was compiled, `auto` takes it; the others take what they say."""
+    assert load_counter("o200k_base", engine).engine == counts
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -80,64 +75,36 @@ def test_a_right_engine_is_taken() -> None:
 
 @pytest.mark.parametrize("case", range(0, len(CASES), 10))
 def test_an_engine_with_one_wrong_count_is_not_taken(case: int) -> None:
-    """If one count of the self-check differs, tiktoken counts, a warning says so, and the reason can be read."""
+    """If one count of the self-check differs, tiktoken counts, and a warning says why."""
     text, right, _ = CASES[case]
     reason = f"it counts differently from tiktoken: {right + 1} instead of {right} tokens for {text[:40]!a}"
     with capture_logs() as logs:
         counter = choose("o200k_base", lambda: checked(OffByOne(text)))
     assert isinstance(counter, TiktokenCounter)
-    assert counter.fallback_reason == f"native: {reason}"
     assert counter.count(text) == right
     assert logs == [
         {
-            "event": "a token engine cannot be used",
+            "event": "tokens are counted by tiktoken, which is slower",
             "log_level": "warning",
             "encoding": "o200k_base",
-            "engine": "native",
             "reason": reason,
         }
     ]
 
 
-def test_an_engine_that_is_not_installed_is_no_reason_to_warn() -> None:
-    """Without the optional engine tiktoken counts, with the reason but without a warning."""
+def test_an_engine_that_was_not_compiled_is_no_reason_to_warn() -> None:
+    """Without our own C tiktoken counts, and the log tells the reason without a warning."""
 
     def missing() -> OffByOne:
-        raise FastEngineUnavailable("gigatoken", "it is not installed", installed=False)
+        raise NativeUnavailable("it was not compiled", compiled=False)
 
     with capture_logs() as logs:
         counter = choose("o200k_base", missing)
     assert isinstance(counter, TiktokenCounter)
-    assert counter.fallback_reason == "gigatoken: it is not installed"
-    assert logs == []
-
-
-def test_the_first_engine_that_can_be_used_is_taken() -> None:
-    """Where the first one is not there or counts wrong, the next one is asked, and none behind it."""
-    right, unasked = OffByOne("a text that is not in the self-check"), OffByOne("never loaded")
-
-    def missing() -> OffByOne:
-        raise FastEngineUnavailable("native", "it was not compiled", installed=False)
-
-    wrong = OffByOne(CASES[3][0])
-    assert choose("o200k_base", missing, lambda: checked(wrong), lambda: checked(right), lambda: unasked) is right
-
-
-def test_the_reasons_against_all_engines_are_told() -> None:
-    """Where tiktoken counts, one can read why none of the others does."""
-
-    def missing() -> OffByOne:
-        raise FastEngineUnavailable("native", "it was not compiled", installed=False)
-
-    def old() -> OffByOne:
-        raise FastEngineUnavailable("gigatoken", "it is too old")
-
-    counter = choose("o200k_base", missing, old)
-    assert isinstance(counter, TiktokenCounter)
-    assert counter.fallback_reason == "native: it was not compiled; gigatoken: it is too old"
+    assert [(log["log_level"], log["reason"]) for log in logs] == [("info", "it was not compiled")]
 
 
 def test_an_engine_asked_for_by_name_must_be_right() -> None:
     """Asked for by name, an engine with a wrong count is an error that says what to do."""
-    with pytest.raises(FastEngineUnavailable, match=r"counts differently.*set the engine to auto or tiktoken"):
+    with pytest.raises(NativeUnavailable, match=r"counts differently.*set the engine to auto or tiktoken"):
         checked(OffByOne(CASES[3][0]))

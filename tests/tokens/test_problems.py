@@ -9,7 +9,7 @@ import pytest
 from sidecar.errors import MemsidecarError
 from sidecar.tokens.problems import (
     BrokenVocabulary,
-    FastEngineUnavailable,
+    NativeUnavailable,
     NotUnicode,
     UnknownEncoding,
     UnknownModel,
@@ -32,12 +32,7 @@ from sidecar.tokens.problems import (
         ),
         (BrokenVocabulary(Path("v/x"), "is odd"), "the vocabulary file v/x is odd; reinstall memsidecar"),
         (
-            FastEngineUnavailable("gigatoken", "it is asleep"),
-            "the token engine gigatoken cannot be used: it is asleep;"
-            " install memsidecar[fast], or set the engine to auto or tiktoken",
-        ),
-        (
-            FastEngineUnavailable("native", "it was not compiled", installed=False),
+            NativeUnavailable("it was not compiled", compiled=False),
             "the token engine native cannot be used: it was not compiled;"
             " install memsidecar anew where there is a C compiler with Python's headers,"
             " or set the engine to auto or tiktoken",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from sidecar.tokens.selfcheck import CASES, first_difference
-from sidecar.tokens.unicode_gap import in_gap
 from sidecar.tokens.vocabulary import ENCODINGS, load_encoding
 
 
@@ -46,8 +45,3 @@ def test_the_vocabularies_are_told_apart() -> None:
     """An engine with the other vocabulary does not pass."""
     tokens = load_encoding("cl100k_base")
     assert first_difference(lambda text: len(tokens.encode_ordinary(text)), "o200k_base") is not None
-
-
-def test_the_check_needs_no_tiktoken() -> None:
-    """No text of the check holds a code point for which gigatoken would have to ask tiktoken, and load it."""
-    assert not any(in_gap(case[0]) for case in CASES)

@@ -1,20 +1,16 @@
 """Texts that tell tokenizers apart: one strategy for all of Unicode, one for the places where they go wrong; and what
-tests of several engines need."""
+tests of both engines need."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-import gigatoken
 import pytest
 from hypothesis import strategies as st
-
-from sidecar.tokens.vocabulary import vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,19 +34,6 @@ needs_compiled = pytest.mark.skipif(
     reason="sidecar/tokens/_bpe.c was not compiled; with a C compiler and Python's headers, `make setup` does it",
 )
 """For tests of the engine `native`; where CI is set they fail without it."""
-
-
-def gigatoken_alone(encoding: str) -> Callable[[str], list[int]]:
-    """Return gigatoken's own encoding of texts, without anything of ours around it."""
-    tokenizer = gigatoken.Tokenizer.from_tiktoken(
-        vocabulary(encoding).path(), pretokenizer=encoding.removesuffix("_base"), special_tokens={}
-    )
-
-    def encode(text: str) -> list[int]:
-        tokens: list[int] = tokenizer.encode(text).tolist()
-        return tokens
-
-    return encode
 
 
 def run_python(program: str, *arguments: str, environment: dict[str, str] | None = None) -> str:

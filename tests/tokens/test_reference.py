@@ -1,4 +1,4 @@
-"""Tests of `sidecar.tokens.exact`."""
+"""Tests of `sidecar.tokens.reference`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from hypothesis import given, settings
 
-from sidecar.tokens.cuts import BLANK_RUN_CHARS, SLICE_CHARS
-from sidecar.tokens.exact import TiktokenCounter
+from sidecar.tokens.blanks import BLANK_RUN_CHARS
 from sidecar.tokens.problems import NotUnicode, UnknownEncoding
+from sidecar.tokens.reference import LISTED_CHARS, TiktokenCounter
 from sidecar.tokens.vocabulary import ENCODINGS, load_encoding
-from tests.tokens.texts import TEXTS, gigatoken_alone
+from tests.tokens.texts import TEXTS
 
 MILLION = 1_000_000
 
@@ -34,10 +34,11 @@ def test_it_counts_what_tiktoken_encodes(encoding: str, text: str) -> None:
     [
         "The quick brown fox, it's said, jumps. " * 5000,
         "\u4eca\u65e5\u306f\u6674\u308c\u3002" * 30_000,
-        "x" * (3 * SLICE_CHARS),
-        "\u3002" * (2 * SLICE_CHARS),
-        " \n\t" * SLICE_CHARS,
-        "a" * SLICE_CHARS + " " * SLICE_CHARS + "b",
+        "x" * LISTED_CHARS,
+        "x" * (3 * LISTED_CHARS),
+        "\u3002" * (2 * LISTED_CHARS),
+        " \n\t" * LISTED_CHARS,
+        "a" * LISTED_CHARS + " " * LISTED_CHARS + "b",
         " " * (BLANK_RUN_CHARS + 1) + "x",
         "x\n" + "\t" * (BLANK_RUN_CHARS + 7) + "\u00e9 y",
         "x\n" + "\t" * (BLANK_RUN_CHARS + 7),
@@ -46,6 +47,7 @@ def test_it_counts_what_tiktoken_encodes(encoding: str, text: str) -> None:
     ids=[
         "english",
         "japanese",
+        "the longest with a list of tokens",
         "one word",
         "stops",
         "line ends",
@@ -57,20 +59,27 @@ def test_it_counts_what_tiktoken_encodes(encoding: str, text: str) -> None:
     ],
 )
 def test_large_texts(encoding: str, text: str) -> None:
-    """A text that is counted in slices, or with a run of blanks apart, has the count of the whole."""
+    """A text of whose tokens no list is made, or with a run of blanks apart, has the count of the whole."""
     expected = len(load_encoding(encoding).encode(text, disallowed_special=()))
     assert TiktokenCounter(encoding).count(text) == expected
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize(
-    "text",
-    [" " * MILLION, "\t" * MILLION, " " * MILLION + "x", "a\n" + "\u3000" * MILLION + "\u3002\n"],
+    "pieces",
+    [
+        [" " * MILLION],
+        ["\t" * MILLION],
+        [" " * (MILLION - 1), " x"],
+        ["a", "\n", "\u3000" * (MILLION - 1), "\u3000", "\u3002\n"],
+    ],
     ids=["spaces", "tabs", "spaces and a letter", "wide spaces among others"],
 )
-def test_a_million_blanks_are_counted(encoding: str, text: str) -> None:
-    """A run of blanks on which tiktoken's own encode panics has the count that gigatoken finds."""
-    assert TiktokenCounter(encoding).count(text) == len(gigatoken_alone(encoding)(text))
+def test_a_million_blanks_are_counted(encoding: str, pieces: list[str]) -> None:
+    """A run of blanks on which tiktoken's own pattern panics has the count of the pieces it would be cut into."""
+    tokens = load_encoding(encoding)
+    expected = sum(len(tokens._encode_single_piece(piece)) for piece in pieces)
+    assert TiktokenCounter(encoding).count("".join(pieces)) == expected
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -102,7 +111,7 @@ def test_no_list_is_made_of_millions_of_tokens() -> None:
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("text", ["\ud800", "a\udc00", "\ude00\ud83d", "x" * 2 * SLICE_CHARS + "\udfff"])
+@pytest.mark.parametrize("text", ["\ud800", "a\udc00", "\ude00\ud83d", "x" * 2 * LISTED_CHARS + "\udfff"])
 def test_lone_surrogates_are_refused(text: str) -> None:
     """A text with half of a surrogate pair has no tokens: an error, not the count of another text."""
     with pytest.raises(NotUnicode):
@@ -116,7 +125,6 @@ def test_an_unknown_encoding_is_refused() -> None:
 
 
 def test_what_it_says_of_itself() -> None:
-    """A counter names its vocabulary and engine, and gives a reason only if it stands in for the other."""
+    """A counter names its vocabulary and engine."""
     counter = TiktokenCounter("cl100k_base")
-    assert (counter.encoding, counter.engine, counter.fallback_reason) == ("cl100k_base", "tiktoken", None)
-    assert TiktokenCounter("cl100k_base", fallback_reason="because").fallback_reason == "because"
+    assert (counter.encoding, counter.engine) == ("cl100k_base", "tiktoken")

@@ -1,6 +1,6 @@
-"""Counting with tiktoken: the definition of "exact", and the engine wherever gigatoken is not.
+"""Counting with tiktoken: the definition of "exact", and the engine wherever our own C was not compiled.
 
-The counterpart is `sidecar.tokens.fast`. Special tokens in a text are plain text, as with
+The counterpart is `sidecar.tokens.native`. Special tokens in a text are plain text, as with
 `tiktoken.Encoding.encode(text, disallowed_special=())`; but a lone surrogate, which tiktoken replaces in
 silence, is an error here, because what is stored has to be what was counted.
 """
@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sidecar.tokens.cuts import BLANK_RUN_CHARS, SLICE_CHARS, blank_runs, slices
+from sidecar.tokens.blanks import blank_runs
 from sidecar.tokens.endless import count_piece
 from sidecar.tokens.problems import utf8
 from sidecar.tokens.vocabulary import load_encoding
 
 if TYPE_CHECKING:
     import tiktoken
+
+LISTED_CHARS = 64 * 1024
+"""Longest text of whose tokens a list is made. That is the quicker way for short texts; but the list of a longer one
+would hold the interpreter for more than a millisecond, and for 0.2 s if it has eight million tokens."""
 
 # Whether the pattern backtracks over blanks at the end of a text too. That of cl100k_base matches them with
 # `\s++$`.
@@ -30,7 +34,6 @@ class TiktokenCounter:
 
     Args:
         encoding: name of a shipped vocabulary.
-        fallback_reason: why this counts instead of a faster engine; None where tiktoken was what one wanted.
 
     Raises:
         UnknownEncoding, BrokenVocabulary: as `load_encoding`, which this calls.
@@ -38,9 +41,8 @@ class TiktokenCounter:
 
     engine = "tiktoken"
 
-    def __init__(self, encoding: str, *, fallback_reason: str | None = None) -> None:
+    def __init__(self, encoding: str) -> None:
         self.encoding = encoding
-        self.fallback_reason = fallback_reason
         self._tiktoken: tiktoken.Encoding = load_encoding(encoding)
 
     def count(self, text: str) -> int:
@@ -51,13 +53,8 @@ class TiktokenCounter:
         """
         if not text.isascii():
             utf8(text)  # tiktoken itself would put U+FFFD for a lone surrogate
-        if len(text) <= SLICE_CHARS:
+        if len(text) <= LISTED_CHARS:
             return len(self._tiktoken.encode_ordinary(text))
-        return sum(map(self._count_slice, slices(text)))
-
-    def _count_slice(self, text: str) -> int:
-        if len(text) < BLANK_RUN_CHARS:
-            return self._count_at_once(text)
         at_end = _BACKTRACKS_AT_END[self.encoding]
         return sum(
             self._count_blanks(part) if one_piece else self._count_at_once(part)
@@ -65,8 +62,7 @@ class TiktokenCounter:
         )
 
     def _count_at_once(self, text: str) -> int:
-        # A list of tokens would be made under the GIL: 0.2 s for eight million of them, which is one text of 8 MB. What
-        # `Encoding.encode_to_numpy` makes an array of takes none of it, and needs no numpy.
+        # What `Encoding.encode_to_numpy` makes an array of, without numpy; the GIL is free while it is made.
         buffer = memoryview(self._tiktoken._core_bpe.encode_to_tiktoken_buffer(text, _NOTHING_SPECIAL))
         return buffer.nbytes // _TOKEN_BYTES
 

@@ -1,4 +1,4 @@
-"""Tests of `sidecar.tokens.cuts`."""
+"""Tests of `sidecar.tokens.blanks`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sidecar.tokens.cuts import _AT_ONCE_CHARS, SLICE_CHARS, blank_runs, slices
+from sidecar.tokens.blanks import _AT_ONCE_CHARS, blank_runs
 from sidecar.tokens.vocabulary import ENCODINGS, load_encoding
-from tests.tokens.texts import HOSTILE_TEXT, TEXTS
+from tests.tokens.texts import HOSTILE_TEXT
 
 # What decides how a run of blanks is split: blanks, line ends, and everything that may stand around them.
 BLANK_TEXT = st.lists(st.sampled_from([*"     \t\u3000\n\r", *"a1!/'\u0301\u3002", "'s"]), max_size=30).map("".join)
@@ -16,51 +16,6 @@ BLANK_TEXT = st.lists(st.sampled_from([*"     \t\u3000\n\r", *"a1!/'\u0301\u3002
 
 def whole(encoding: str, text: str) -> int:
     return len(load_encoding(encoding).encode(text, disallowed_special=()))
-
-
-@pytest.mark.parametrize("encoding", ENCODINGS)
-@settings(max_examples=600, deadline=None)
-@given(text=TEXTS | HOSTILE_TEXT, size=st.integers(1, 12))
-@example(text="it's, 1,234. a'S b\u3002 c\n d", size=1)
-@example(text="a \u0301b 1 \u0301\n/x!\r\n", size=1)
-def test_slices_add_up(encoding: str, text: str, size: int) -> None:
-    """The slices of a text are the text, and their tokens are as many as its own, however short the slices."""
-    parts = list(slices(text, size))
-    assert "".join(parts) == text
-    assert sum(whole(encoding, part) for part in parts) == whole(encoding, text)
-
-
-@settings(max_examples=300, deadline=None)
-@given(text=TEXTS, size=st.integers(1, 40))
-def test_slices_are_not_too_short(text: str, size: int) -> None:
-    """Every slice but the last has at least the size asked for, so there are never too many."""
-    assert all(len(part) >= size for part in list(slices(text, size))[:-1])
-
-
-@pytest.mark.parametrize(
-    ("text", "size", "parts"),
-    [
-        ("", 4, [""]),
-        ("one two", 7, ["one two"]),
-        ("one two three", 4, ["one two", " three"]),
-        ("one two three", 3, ["one", " two", " three"]),
-        ("one\ntwo,three", 2, ["one", "\ntwo", ",three"]),
-        ("don't stop", 2, ["don't", " stop"]),
-        ("\u4eca\u65e5\u306f\u3002\u6674\u308c", 2, ["\u4eca\u65e5\u306f", "\u3002\u6674\u308c"]),
-        ("x" * 20, 3, ["x" * 20]),
-    ],
-)
-def test_where_texts_are_cut(text: str, size: int, parts: list[str]) -> None:
-    """A text is cut at the first end of a word that makes the slice long enough, and nowhere else."""
-    assert list(slices(text, size)) == parts
-
-
-@pytest.mark.parametrize("before", range(-3, 4))
-def test_far_ends_of_words_are_found(before: int) -> None:
-    """The first end of a word is found however far it is, also where one search ends and the next one begins."""
-    long = "-" * (SLICE_CHARS + _AT_ONCE_CHARS + before)
-    assert list(slices(long + "a b")) == [long + "a", " b"]
-    assert list(slices(long + "a")) == [long + "a"]
 
 
 @pytest.mark.parametrize("more", [-1, 0, 1, 2 * _AT_ONCE_CHARS])
