@@ -155,6 +155,10 @@ def check(**options: Any) -> None:
     from sidecar.net.endpoint import RedisEndpoint
 
     settings, definitions = load_settings(**options)
+    if settings.token_engine == "native":  # the one that may be missing; `auto` takes what there is
+        from sidecar.app.building import ready_counter
+
+        ready_counter(settings, definitions.by_id.values())
     click.echo(f"listen       {settings.listen}")
     click.echo(f"redis        {RedisEndpoint.parse(settings.redis_url)}")
     click.echo(f"flushes      {settings.engine}")

@@ -242,6 +242,22 @@ class TestExitCodes:
             "MEMSIDECAR_HTTP_LISTEN",
         ]
 
+    @pytest.mark.parametrize("command", [("check",), ("serve", "--listen=127.0.0.1:0", "--http-listen=127.0.0.1:0")])
+    def test_an_engine_that_was_not_compiled(self, command: tuple[str, ...]) -> None:
+        """Who demands the compiled token counts where there are none is told what to do, before anything starts."""
+        program = (
+            "import sys; sys.modules['sidecar.tokens._bpe'] = None; from sidecar.cli import main; "
+            f"sys.argv = ['memsidecar', *{command!r}]; main()"
+        )
+        environment = os.environ | {"MEMSIDECAR_TOKEN_ENGINE": "native"}
+        ran = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert ran.returncode == 2
+        assert ran.stderr.startswith("the token engine native cannot be used: it was not compiled")
+        assert ran.stderr.endswith("or set MEMSIDECAR_TOKEN_ENGINE to auto or tiktoken\n")
+        assert ran.stderr.count("\n") == 1
+
     def test_a_problem_that_shows_late(self) -> None:
         """What is found wrong while a process starts, in whichever of its tasks, ends it like any other problem."""
 

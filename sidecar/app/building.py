@@ -31,6 +31,7 @@ from sidecar.store.flush_copies import FlushCopies
 from sidecar.store.flush_store import FlushStore
 from sidecar.store.undo_store import UndoStore
 from sidecar.tokens.counter import load_counter
+from sidecar.tokens.problems import BrokenVocabulary, NativeUnavailable
 
 FLUSH_REPLY_TIMEOUT_S = 20.0
 """A step of a flush is one script or one page, at most a tenth of a second of Redis's time; a Redis that says nothing
@@ -140,10 +141,16 @@ def make_flush_steps(
 def ready_counter(settings: Settings, definitions: Iterable[Definition]) -> Callable[[str], TextCounter]:
     """Return what gives the counter of an encoding, with the vocabularies of the definitions loaded: that takes a part
     of a second, which nobody must pay later, on the event loop.
+
+    Raises:
+        ConfigurationError: the engine that the settings demand cannot be used here, or a vocabulary's file is damaged.
     """
     counter = partial(load_counter, engine=settings.token_engine)
     for definition in definitions:
-        counter(definition.encoding)
+        try:
+            counter(definition.encoding)
+        except (NativeUnavailable, BrokenVocabulary) as exc:
+            raise ConfigurationError([str(exc)]) from exc
     return counter
 
 

@@ -57,19 +57,7 @@ class NativeUnavailable(MemsidecarError, RuntimeError):
     def __init__(self, reason: str, *, compiled: bool = True) -> None:
         super().__init__(
             f"the token engine native cannot be used: {reason}; install memsidecar anew where there is a C compiler"
-            " with Python's headers, or set the engine to auto or tiktoken"
+            " with Python's headers, or set MEMSIDECAR_TOKEN_ENGINE to auto or tiktoken"
         )
         self.reason = reason
         self.compiled = compiled
-
-
-def utf8(text: str) -> bytes:
-    """Return `text` as UTF-8.
-
-    Raises:
-        NotUnicode: it holds a lone surrogate.
-    """
-    try:
-        return text.encode()
-    except UnicodeEncodeError as exc:
-        raise NotUnicode(exc.start, ord(text[exc.start])) from exc

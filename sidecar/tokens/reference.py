@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.tokens.blanks import blank_runs
 from sidecar.tokens.endless import count_piece
-from sidecar.tokens.problems import utf8
+from sidecar.tokens.problems import NotUnicode
 from sidecar.tokens.vocabulary import load_encoding
 
 if TYPE_CHECKING:
@@ -52,7 +52,10 @@ class TiktokenCounter:
             NotUnicode: the text holds a lone surrogate.
         """
         if not text.isascii():
-            utf8(text)  # tiktoken itself would put U+FFFD for a lone surrogate
+            try:
+                text.encode()  # tiktoken itself would put U+FFFD for a lone surrogate
+            except UnicodeEncodeError as exc:
+                raise NotUnicode(exc.start, ord(text[exc.start])) from exc
         if len(text) <= LISTED_CHARS:
             return len(self._tiktoken.encode_ordinary(text))
         at_end = _BACKTRACKS_AT_END[self.encoding]

@@ -106,5 +106,5 @@ def test_an_engine_that_was_not_compiled_is_no_reason_to_warn() -> None:
 
 def test_an_engine_asked_for_by_name_must_be_right() -> None:
     """Asked for by name, an engine with a wrong count is an error that says what to do."""
-    with pytest.raises(NativeUnavailable, match=r"counts differently.*set the engine to auto or tiktoken"):
+    with pytest.raises(NativeUnavailable, match=r"counts differently.*set MEMSIDECAR_TOKEN_ENGINE to auto"):
         checked(OffByOne(CASES[3][0]))

@@ -13,7 +13,6 @@ from sidecar.tokens.problems import (
     NotUnicode,
     UnknownEncoding,
     UnknownModel,
-    utf8,
 )
 
 
@@ -35,7 +34,7 @@ from sidecar.tokens.problems import (
             NativeUnavailable("it was not compiled", compiled=False),
             "the token engine native cannot be used: it was not compiled;"
             " install memsidecar anew where there is a C compiler with Python's headers,"
-            " or set the engine to auto or tiktoken",
+            " or set MEMSIDECAR_TOKEN_ENGINE to auto or tiktoken",
         ),
     ],
     ids=lambda value: type(value).__name__,
@@ -50,16 +49,3 @@ def test_bad_values_are_value_errors(error: type[Exception]) -> None:
     """What is wrong with a text, a name or a file is a ValueError too."""
     assert issubclass(error, ValueError)
     assert issubclass(error, MemsidecarError)
-
-
-@pytest.mark.parametrize("text", ["", "abc", "\u00e9\U0001f600", "\ufffd"])
-def test_utf8_of_unicode(text: str) -> None:
-    """A valid text becomes its UTF-8."""
-    assert utf8(text).decode() == text
-
-
-@pytest.mark.parametrize(("text", "position"), [("\ud800", 0), ("a\udfffb", 1), ("\ud83d \ude00", 0)])
-def test_utf8_of_half_a_pair(text: str, position: int) -> None:
-    """A lone surrogate is refused, with its position."""
-    with pytest.raises(NotUnicode, match=f"at character {position};"):
-        utf8(text)

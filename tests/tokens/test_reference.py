@@ -111,10 +111,13 @@ def test_no_list_is_made_of_millions_of_tokens() -> None:
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("text", ["\ud800", "a\udc00", "\ude00\ud83d", "x" * 2 * LISTED_CHARS + "\udfff"])
-def test_lone_surrogates_are_refused(text: str) -> None:
-    """A text with half of a surrogate pair has no tokens: an error, not the count of another text."""
-    with pytest.raises(NotUnicode):
+@pytest.mark.parametrize(
+    ("text", "position"),
+    [("\ud800", 0), ("a\udc00", 1), ("\ude00\ud83d", 0), ("x" * 2 * LISTED_CHARS + "\udfff", 2 * LISTED_CHARS)],
+)
+def test_lone_surrogates_are_refused(text: str, position: int) -> None:
+    """A text with half of a surrogate pair has no tokens: an error that says where, not the count of another text."""
+    with pytest.raises(NotUnicode, match=f"at character {position};"):
         TiktokenCounter("o200k_base").count(text)
 
 
