@@ -4,7 +4,7 @@ Two steps. What is written in C (`SOURCES`) is a few seconds of work and always 
 Python that mypyc makes C of, about a minute of work; only a wheel gets them, and every installation but an editable one
 is a wheel: in a working tree the sources must be what runs.
 
-Neither is needed: without them the same modules run as they are written, at the price that README.md names. So a
+Neither is needed: without them the same modules run as they are written, at the price that docs/speed.md names. So a
 machine without a C compiler or without Python's headers gets a warning and everything else, and so does whoever asks
 for it with MEMSIDECAR_PURE=1.
 

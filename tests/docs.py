@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 from sidecar.commands.table import COMMANDS
 from sidecar.config.settings import PREFIX, Settings
@@ -28,11 +29,10 @@ _COMMANDS = re.compile(r"(<!-- commands: .*? -->\n).*?(<!-- end of commands -->)
 
 
 def commands_table() -> str:
-    """Return the commands as a Markdown table."""
+    """Return the commands as a Markdown table, each with a link to where its options are."""
     rows = ["| command | does |", "|---|---|"]
     for command in COMMANDS.values():
-        syntax = f"{command.name} {command.syntax}".strip().replace("|", "\\|")
-        rows.append(f"| `{syntax}` | {command.summary} |")
+        rows.append(f"| [`{command.name}`](docs/commands.md#{command.name.lower()}) | {command.summary} |")
     return "\n".join(rows) + "\n"
 
 
@@ -41,7 +41,11 @@ def settings_table(names: Iterable[str]) -> str:
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in ((name, Settings.model_fields[name]) for name in names):
         default = "" if field.default is None else f"`{field.default}`"
-        rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {field.description} |")
+        choices = ", ".join(
+            f"`{choice}`" for choice in get_args(field.annotation) if get_origin(field.annotation) is Literal
+        )
+        meaning = f"{field.description} One of {choices}." if choices else field.description
+        rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {meaning} |")
     return "\n".join(rows) + "\n"
 
 
