@@ -15,8 +15,9 @@ from typing import Protocol
 
 from sidecar.errors import NotIdentified, RedisRefused, ReplyableError, TooManyIdentities, Unavailable
 from sidecar.memory.requests import Request
+from sidecar.net.greeting import GREETING_TIMEOUT_S, is_passing
 from sidecar.net.link import Connect, Link
-from sidecar.net.multiplexer import GREETING_TIMEOUT_S, PASSING_REFUSALS, Multiplexer
+from sidecar.net.multiplexer import Multiplexer
 from sidecar.resp.watched import Credentials
 from sidecar.store.pipe import Pipe
 
@@ -201,7 +202,7 @@ class Identities:
             finally:
                 link.close()
         except RedisRefused as refusal:
-            if refusal.line.startswith(PASSING_REFUSALS):
+            if is_passing(refusal):
                 raise Unavailable(refusal.line) from refusal
             return False
         except OSError as problem:
@@ -250,6 +251,6 @@ async def _is_nameless(link: Link) -> bool:
     Where it may ask, it is not the client's user; where it has to log in first, it is nobody.
     """
     answer = await link.ask("ACL", "WHOAMI")
-    if isinstance(answer, RedisRefused) and answer.line.startswith(PASSING_REFUSALS):
+    if isinstance(answer, RedisRefused) and is_passing(answer):
         raise answer
     return isinstance(answer, RedisRefused) and answer.line.startswith("NOPERM")

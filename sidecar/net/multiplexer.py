@@ -3,7 +3,7 @@
 Everything that is called within one turn of the event loop leaves in one write, so Redis answers fifty clients with a
 few system calls. When the connection breaks, what Redis may have executed is sent again if that is harmless
 (`resend`), in the old order, and is `UNCERTAIN` otherwise; what was never sent waits for the next connection until
-its deadline and is then `UNAVAILABLE`.
+its deadline and is then `UNAVAILABLE`. How a connection is opened, and as whom, is in `net.greeting`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,12 @@ from time import monotonic
 import structlog
 
 from sidecar.errors import RedisRefused, Unavailable, Uncertain
+from sidecar.net.greeting import is_passing, open_link
 from sidecar.net.link import Connect, Link
 from sidecar.resp.watched import Credentials
 from sidecar.resp.wire import pack
 from sidecar.store.pipe import Argument, Reply
 from sidecar.store.scripts import Script, load
-
-GREETING_TIMEOUT_S = 2.0
-"""A Redis that has accepted and does not answer a login within this time is down."""
 
 FIRST_RETRY_S = 0.05
 LONGEST_RETRY_S = 2.0
@@ -45,9 +43,6 @@ QUIET_S = 1.0
 
 REPLICA_PAUSE_S = 1.0
 """A connection that met READONLY is replaced at most this often: a failover takes seconds, and so may be repeated."""
-
-PASSING_REFUSALS = ("LOADING", "MASTERDOWN", "BUSY", "ERR max number of clients")
-"""Beginnings of refusals that end by themselves; every other refusal of a login stands until somebody acts."""
 
 log = structlog.get_logger()
 
@@ -200,16 +195,10 @@ class Multiplexer:
         return None
 
     async def _connect(self) -> None:
-        """Open a connection, log in and select the database."""
+        """Open a connection, and send what the last one left."""
         self._lost.clear()
-        link = await self._dial(Link)
-        try:
-            async with asyncio.timeout(GREETING_TIMEOUT_S):
-                await self._greet(link)
-            link.serve(self)
-        except BaseException:
-            link.abort()
-            raise
+        link = await open_link(self._dial, self._credentials, self._database)
+        link.serve(self)
         self._refusal = None
         for call in reversed(self._sent):  # the old order, ahead of what came later
             call.resent = True
@@ -219,26 +208,13 @@ class Multiplexer:
         self._link = link
         self._flush()
 
-    async def _greet(self, link: Link) -> None:
-        await link.log_in(self._credentials)
-        if self._database:
-            selected = await link.ask("SELECT", self._database)
-            if isinstance(selected, BaseException):
-                raise selected
-        await link.ask("CLIENT", "SETNAME", "memsidecar")  # a user may lack it, and can do without
-        answer = await link.ask("PING")
-        # Refused while Redis loads its data, as our commands would be. A user may lack PING and have what it needs.
-        if isinstance(answer, RedisRefused) and not answer.line.startswith("NOPERM"):
-            raise answer
-
     def _not_connected(self, problem: Exception) -> None:
         """Note why there is no connection; where Redis does not let us in, nobody waits for it in vain."""
         why = str(problem) or type(problem).__name__
         if why != self._why:
             log.warning("redis.unreachable", why=why)
             self._why = why
-        lasting = isinstance(problem, RedisRefused) and not problem.line.startswith(PASSING_REFUSALS)
-        self._refusal = problem if isinstance(problem, RedisRefused) and lasting else None
+        self._refusal = problem if isinstance(problem, RedisRefused) and not is_passing(problem) else None
         if self._refusal is not None:
             self._refuse_all()
 
