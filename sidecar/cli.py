@@ -77,6 +77,7 @@ _SHARED = (
     click.option("--temporal-namespace", metavar="NAME", help="Temporal's namespace [default]."),
     click.option("--temporal-task-queue", metavar="NAME", help="Task queue of the flushes [memsidecar-flush]."),
     click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[info]"),
+    click.option("--log-format", type=click.Choice(["auto", "json", "console"]), help="auto: by the output [auto]."),
 )
 
 _SERVING = (
@@ -112,14 +113,15 @@ def serve(as_worker: str | None, **options: Any) -> None:
 
         from sidecar import app
         from sidecar.app.worker import Post
-        from sidecar.config.loading import load_settings
+        from sidecar.config.loading import load_settings, log_level
 
         settings, definitions = load_settings(**options)
+    level = log_level(settings, definitions)
     if as_worker is not None:
         post = Post.parse(as_worker)
-        set_up_logs(settings.log_level, worker=post.number)
+        set_up_logs(level, settings.log_format, worker=post.number)
         _run(app.serve(settings, definitions, post))
-    set_up_logs(settings.log_level)
+    set_up_logs(level, settings.log_format)
     if settings.workers == 1:
         _run(app.serve(settings, definitions))
     # As we were started, whether by `python -m` or by a script.
@@ -137,10 +139,10 @@ def worker(**options: Any) -> None:
         from sidecar.logs import set_up_logs  # isort: skip # before anything else imports structlog
 
         from sidecar import app
-        from sidecar.config.loading import load_settings
+        from sidecar.config.loading import load_settings, log_level
 
         settings, definitions = load_settings(**options)
-    set_up_logs(settings.log_level)
+    set_up_logs(log_level(settings, definitions), settings.log_format)
     _run(app.work(settings, definitions))
 
 
@@ -318,7 +320,10 @@ def _run(work: Coroutine[Any, Any, int | None]) -> NoReturn:
     """Run a process's main coroutine on uvloop, and leave with the code that it returns, or 0, when it has ended."""
     import uvloop
 
+    from sidecar.logs import watch_event_loop
+
     async def to_the_end() -> NoReturn:
+        watch_event_loop()
         _leave(
             await work or 0
         )  # the loop's own end would wait for threads that count tokens for clients that have gone

@@ -53,7 +53,7 @@ at most `3650d`; a number alone is refused |
 """
 
 INTRODUCTIONS = {
-    "DefinitionsFile": "## A file\n\n`strict`, `models`, `summarisers` and `defaults` hold for all files, "
+    "DefinitionsFile": "## A file\n\n`strict`, `log_level`, `models`, `summarisers` and `defaults` hold for all files, "
     "and stand in one of them.",
     "ModelModel": "## `models`\n\nA model whose context size is all there is to say may be that number.",
     "SummariserModel": "## `summarisers`\n\nSee [summarisers](summarisers.md).",

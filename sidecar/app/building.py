@@ -16,6 +16,7 @@ from sidecar.flush.steps import FlushSteps
 from sidecar.flush.summarisers.extractive import ExtractiveSummariser
 from sidecar.flush.traced_steps import TracedSteps
 from sidecar.flush.undo import Undo
+from sidecar.logs import Level, level_in_force
 from sidecar.memory.catalogue import Catalogue
 from sidecar.memory.definition import Definition
 from sidecar.memory.keys import KeySpace
@@ -92,11 +93,11 @@ def make_redis_client(settings: Settings, dialer: Dialer) -> redis.asyncio.Redis
 
 def make_deputy(settings: Settings) -> Deputy:
     """Return what does the work of large flushes; its process is started when there is some."""
-    return Deputy(COMMAND, environment=environment(), charge=charge_of(settings))
+    return Deputy(COMMAND, environment=environment(), charge=lambda: charge_of(settings, level_in_force()))
 
 
-def charge_of(settings: Settings) -> Charge:
-    """Return what a deputy is told."""
+def charge_of(settings: Settings, log_level: Level) -> Charge:
+    """Return what a deputy is told: the settings, and from which level on it logs."""
     secret = settings.sentinel_password
     files = (settings.redis_tls_ca, settings.redis_tls_cert, settings.redis_tls_key)
     ca, cert, key = (None if file is None else str(file) for file in files)
@@ -105,7 +106,8 @@ def charge_of(settings: Settings) -> Charge:
         key_prefix=settings.key_prefix,
         project=settings.project,
         token_engine=settings.token_engine,
-        log_level=settings.log_level,
+        log_level=log_level,
+        log_format=settings.log_format,
         sentinel_username=settings.sentinel_username,
         sentinel_password=None if secret is None else secret.get_secret_value(),
         redis_tls_ca=ca,

@@ -94,7 +94,7 @@ class _Sidecar:
         self._metrics = Metrics()
         self._metrics.engine = settings.engine
         self._catalogue = Catalogue(definitions.by_id, strict=definitions.strict, summarisers=definitions.summarisers)
-        self._definitions_reload = DefinitionsReload(settings, self._catalogue, told=self._metrics.reloaded)
+        self._definitions_reload = DefinitionsReload(settings, self._catalogue, told=self._reloaded)
         space = KeySpace(settings.key_prefix, settings.project)
         self._dialer = make_dialer(settings)
         self._client = make_redis_client(settings, self._dialer)
@@ -240,6 +240,11 @@ class _Sidecar:
             else:
                 log.info("reload.done", what=what)
         self._flushes.renew()
+
+    def _reloaded(self, how: str) -> None:
+        self._metrics.reloaded(how)
+        if how == "done":
+            self._flushes.renew()  # a deputy that was started meanwhile has the level of before
 
     async def _dial_for_client(self, factory: Callable[[], Upstream]) -> Upstream:
         try:

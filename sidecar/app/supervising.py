@@ -25,6 +25,7 @@ from prometheus_client import CollectorRegistry
 from sidecar.app.building import bind, cannot_listen, greeting, make_client_tls, make_dialer
 from sidecar.app.merging import Families, Family, MergedCollector, families_of, lasting, merge
 from sidecar.app.process import end, stop_on_signals
+from sidecar.app.reloading import DefinitionsReload
 from sidecar.app.worker import Worker
 from sidecar.config.settings import Settings
 from sidecar.errors import ConfigurationError
@@ -83,6 +84,7 @@ class _Supervisor:
         self._clean = True
         self._failed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._own = registry_of()
+        self._level_reload = DefinitionsReload(settings, None)
         self._dialer = make_dialer(settings)
         self._acceptor = Acceptor(has_room=self._has_room, take=self._give)
         self._listener = Listener(
@@ -128,6 +130,7 @@ class _Supervisor:
             await self._listener.close()
             await self._stop_workers(places)
             await end(looking)
+            await self._level_reload.close()
             await self._dialer.close()
             await self._http.close()
         if self._failed.done():
@@ -235,9 +238,11 @@ class _Supervisor:
         client.close()  # the last one has died since we asked
 
     def _reload(self) -> None:
-        """Have all read anew what can change: the workers TLS and definitions, the gate how Redis's TLS is verified."""
+        """Have all read anew what can change: the workers TLS and definitions, the gate how Redis's TLS is verified,
+        and we the level of our own lines."""
         for worker in self._workers.values():
             worker.reload()
+        self._level_reload.start()
         try:
             self._dialer.reload()
         except ConfigurationError as problem:

@@ -29,6 +29,7 @@ from sidecar.config.definition_parts import (
     life,
 )
 from sidecar.errors import TemplateProblem
+from sidecar.logs import Level
 from sidecar.memory.definition import (
     Definition,
     FlushPolicy,
@@ -288,6 +289,11 @@ class DefinitionsFile(BaseModel):
     model_config = FORBID
 
     strict: bool | None = Field(default=None, description="Refuse keys that name no definition.")
+    log_level: Level | None = Field(
+        default=None,
+        description="Least severe level that every process logs which reads this; without it `MEMSIDECAR_LOG_LEVEL` "
+        "says so.",
+    )
     models: (
         dict[
             str,

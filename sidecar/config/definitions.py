@@ -1,6 +1,7 @@
 """Reads memory definitions from YAML files, and reports everything that is wrong with them at once, each with its line.
 
 strict: false
+log_level: info
 models: {my-model: {context: 32768, calibration: 1.15}}
 summarisers: {brief: {kind: openai, options: {model: gpt-4o-mini}}}
 defaults: {ttl: 30d}
@@ -27,6 +28,7 @@ from sidecar.config.definition_models import DefinitionModel, DefinitionsFile, M
 from sidecar.config.summarisers import BadOption, make_summariser
 from sidecar.config.yaml_lines import Document, read
 from sidecar.errors import ConfigurationError
+from sidecar.logs import Level
 from sidecar.memory.definition import DEFAULT_DEFINITION, EXTRACTIVE, Definition
 from sidecar.memory.ports import Summariser
 from sidecar.tokens.contexts import Model, known_model
@@ -37,11 +39,15 @@ SUFFIXES = (".yaml", ".yml")
 
 @dataclass(frozen=True, slots=True)
 class Definitions:
-    """The memory definitions in force, by id, and the summarisers that they name, but for the built-in one."""
+    """The memory definitions in force, by id, and the summarisers that they name, but for the built-in one.
+
+    `log_level` is for the processes that read them; None leaves it to their settings.
+    """
 
     by_id: dict[str, Definition]
     strict: bool = False
     summarisers: Mapping[str, Summariser] = field(default_factory=dict)
+    log_level: Level | None = None
 
 
 @dataclass(slots=True)
@@ -88,6 +94,7 @@ def load_definitions(paths: Path | Sequence[Path]) -> Definitions:
     files = [file for path in _files(paths, problems) if (file := _read(path, problems)) is not None]
     parsed = [(file, model) for file in files if (model := _parsed(file, files)) is not None]
     strict = _once(files, parsed, "strict")
+    log_level = _once(files, parsed, "log_level")
     _once(files, parsed, "defaults")
     models = {name: _model(each) for name, each in (_once(files, parsed, "models") or {}).items()}
     summarisers = _summarisers(parsed, _once(files, parsed, "summarisers") or {})
@@ -99,7 +106,8 @@ def load_definitions(paths: Path | Sequence[Path]) -> Definitions:
         raise ConfigurationError(problems)
     if not strict:
         by_id.setdefault(DEFAULT_DEFINITION, Definition())
-    return Definitions(by_id, bool(strict), {name: each for name, each in summarisers.items() if each is not None})
+    made = {name: each for name, each in summarisers.items() if each is not None}
+    return Definitions(by_id, bool(strict), made, log_level)
 
 
 def _files(paths: Path | Sequence[Path], problems: list[str]) -> Iterable[Path]:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from sidecar.config.definitions import Definitions, builtin_definitions, load_definitions
 from sidecar.config.settings import PREFIX, Settings
 from sidecar.errors import ConfigurationError
+from sidecar.logs import Level
 
 
 def load_settings(**overrides: Any) -> tuple[Settings, Definitions]:
@@ -60,6 +61,11 @@ def read_definitions(settings: Settings) -> Definitions:
         ConfigurationError: with every problem of them.
     """
     return _definitions(settings.definitions)
+
+
+def log_level(settings: Settings, definitions: Definitions) -> Level:
+    """Return the level that the logs are to have: that of the definitions, which can change, where they have one."""
+    return definitions.log_level or settings.log_level
 
 
 def _definitions(paths: str | None) -> Definitions:

@@ -22,6 +22,7 @@ from pydantic import (
     field_validator,
 )
 
+from sidecar.logs import Format, Level
 from sidecar.net.endpoint import MAX_SOCKET_PATH_BYTES, RedisEndpoint
 from sidecar.net.redis_tls import RedisTls
 
@@ -265,8 +266,15 @@ class Settings(BaseModel):
         default="off",
         description="`otlp`: spans of commands with TRACEPARENT go to an OpenTelemetry collector; see docs/tracing.md.",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least severe level logged."
+    log_level: Level = Field(
+        default="info",
+        description="Least severe level logged: `debug`, `info`, `warning`, `error`; `log_level` of the definitions "
+        "wins, and can change while a process runs.",
+    )
+    log_format: Format = Field(
+        default="auto",
+        description="How log lines look: `json`, `console` (for people), or `auto`: `console` on a terminal, else "
+        "`json`.",
     )
 
     # Each check below is one of a field, so that all mistakes are found at once; `info.data` holds the fields declared

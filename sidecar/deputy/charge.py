@@ -7,6 +7,7 @@ import sys
 
 import msgspec
 
+from sidecar.logs import Format, Level
 from sidecar.store.lease import LEASE_MS
 from sidecar.tokens.counter import Engine
 
@@ -21,7 +22,8 @@ class Charge(msgspec.Struct, frozen=True):
     key_prefix: str
     project: str
     token_engine: Engine = "auto"
-    log_level: str = "info"
+    log_level: Level = "info"
+    log_format: Format = "auto"
     sentinel_username: str | None = None
     sentinel_password: str | None = None
     redis_tls_ca: str | None = None

@@ -23,7 +23,7 @@ from sidecar.flush.errands import next_frame
 from sidecar.flush.labour import OwnLabour
 from sidecar.flush.summarisers.extractive import ExtractiveSummariser
 from sidecar.flush.summing import Summing
-from sidecar.logs import set_up_logs
+from sidecar.logs import set_up_logs, watch_event_loop
 from sidecar.memory.keys import KeySpace
 from sidecar.net.dialer import Dialer
 from sidecar.net.endpoint import RedisEndpoint
@@ -54,7 +54,8 @@ async def _serve(answers: FileIO) -> None:
     told = await next_frame(reader)
     if told is not None:
         charge = msgspec.json.decode(told, type=Charge)
-        set_up_logs(charge.log_level)
+        set_up_logs(charge.log_level, charge.log_format)
+        watch_event_loop()
         await serve_errands(reader, partial(_write, answers), make_labour(charge))
     # At once: a thread may still be at a summary that nobody waits for.
     os._exit(0)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import count
 from typing import Any
@@ -44,7 +44,7 @@ class Deputy:
     Args:
         command: of the process.
         environment: of the process; None for our own.
-        charge: what it is told first: where the memories are.
+        charge: returns what it is told first: where the memories are. Asked anew for each process.
         idle_s: how long it stays without work.
         start_limit_s: until it must be ready.
     """
@@ -54,7 +54,7 @@ class Deputy:
         command: Sequence[str],
         *,
         environment: dict[str, str] | None = None,
-        charge: msgspec.Struct,
+        charge: Callable[[], msgspec.Struct],
         idle_s: float = IDLE_S,
         start_limit_s: float = START_LIMIT_S,
     ) -> None:
@@ -125,7 +125,7 @@ class Deputy:
         self._processes.add(process)
         try:
             async with asyncio.timeout(self._start_limit_s):
-                await process.greet(self._charge)
+                await process.greet(self._charge())
         except TimeoutError as late:
             process.kill()
             self._end(process)

@@ -79,14 +79,14 @@ def test_tls_for_clients(tmp_path: Path) -> None:
 
 
 def test_what_a_deputy_is_told(tmp_path: Path) -> None:
-    """Everything that says where the memories are and how they are counted, as the sidecar has it."""
+    """Everything that says where the memories are and how they are counted, as the sidecar has it; and the level."""
     own = Authority(tmp_path).issue("sidecar")
     settings = Settings(
         redis_url="rediss+sentinel://ann:pw@h:1/main",
         key_prefix="our",
         project="shop",
         token_engine="tiktoken",
-        log_level="error",
+        log_format="console",
         sentinel_username="sue",
         sentinel_password=SecretStr("spw"),
         redis_tls_ca=own.cert,
@@ -94,13 +94,14 @@ def test_what_a_deputy_is_told(tmp_path: Path) -> None:
         redis_tls_key=own.key,
         redis_tls_server_name="redis.test",
     )
-    told = charge_of(settings)
+    told = charge_of(settings, "error")
     assert told == Charge(
         redis_url="rediss+sentinel://ann:pw@h:1/main",
         key_prefix="our",
         project="shop",
         token_engine="tiktoken",
         log_level="error",
+        log_format="console",
         sentinel_username="sue",
         sentinel_password="spw",
         redis_tls_ca=str(own.cert),
@@ -108,7 +109,7 @@ def test_what_a_deputy_is_told(tmp_path: Path) -> None:
         redis_tls_key=str(own.key),
         redis_tls_server_name="redis.test",
     )
-    assert charge_of(Settings()).sentinel_password is None
+    assert charge_of(Settings(), "info").sentinel_password is None
 
 
 PROGRAM = """

@@ -60,6 +60,7 @@ DEFAULTS: dict[str, Any] = {
     "max_held_bytes": 268_435_456,
     "max_kept_bytes": 16_777_216,
     "log_level": "info",
+    "log_format": "auto",
     "slow_command_ms": 100.0,
     "tracing": "off",
 }
@@ -103,6 +104,7 @@ OTHER: dict[str, str] = {
     "max_held_bytes": "33554432",
     "max_kept_bytes": "0",
     "log_level": "debug",
+    "log_format": "json",
     "slow_command_ms": "250",
     "tracing": "otlp",
 }

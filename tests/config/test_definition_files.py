@@ -110,12 +110,12 @@ def test_an_id_in_two_files(tmp_path: Path) -> None:
 
 
 def test_what_holds_for_all_stands_once(tmp_path: Path) -> None:
-    """`strict`, `models` and `defaults` hold for all files, and are given in one of them."""
-    text = "strict: true\nmodels: {m: 10}\ndefaults: {ttl: 1h}\ndefinitions: [{id: %s}]"
+    """`strict`, `log_level`, `models` and `defaults` hold for all files, and are given in one of them."""
+    text = "strict: true\nmodels: {m: 10}\ndefaults: {ttl: 1h}\nlog_level: debug\ndefinitions: [{id: %s}]"
     one, two = written(tmp_path, a=text % "a", b=text % "b")
     assert problems(one, two) == [
         f"{two}:{line}: {field}: stands in {one}:{line} too; it holds for all files, so give it once"
-        for line, field in ((1, "strict"), (3, "defaults"), (2, "models"))
+        for line, field in ((1, "strict"), (4, "log_level"), (3, "defaults"), (2, "models"))
     ]
 
 

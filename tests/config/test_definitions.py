@@ -272,6 +272,7 @@ def test_ids_that_yaml_reads_differently(file: Path, id_: str) -> None:
         ("definitions: [{id: a}, {description: x}]", "definition number 2, id: is missing"),
         ("definitions: [{id: a}, {id: a}, {id: b}]", "definition 'a', id: is defined in "),
         ("strict: maybe\ndefinitions: [{id: a}]", "strict: Input should be a valid boolean"),
+        ("log_level: loud\ndefinitions: [{id: a}]", "log_level: Input should be 'debug', 'info', 'warning' or 'error'"),
         ("memories: []\ndefinitions: [{id: a}]", "memories: there is no such field"),
         ("a: [", "is not YAML: "),
         ("definitions: [{id: a, id: b}]", "definition 'b', id: is given more than once"),

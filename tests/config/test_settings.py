@@ -152,6 +152,7 @@ WRONG: list[tuple[str, str, str]] = [
     ("slow_command_ms", "3600001", "Input should be less than or equal to 3600000"),
     ("tracing", "jaeger", "Input should be 'off' or 'otlp'"),
     ("log_level", "loud", "Input should be 'debug', 'info', 'warning' or 'error'"),
+    ("log_format", "logfmt", "Input should be 'auto', 'json' or 'console'"),
 ]  # fmt: skip
 
 
@@ -182,17 +183,6 @@ def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     (line,) = problems()
     assert "s3cret" not in line
     assert "s3cret" not in repr(load_settings(redis_url="redis://user:s3cret@host")[0])
-
-
-def test_the_definitions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The definitions come from the file that the setting names, by variable or option."""
-    file = tmp_path / "memories.yaml"
-    file.write_text("strict: true\ndefinitions: [{id: chat}]")
-    settings, definitions = load_settings(definitions=file)
-    assert settings.definitions == str(file)
-    assert (list(definitions.by_id), definitions.strict) == (["chat"], True)
-    monkeypatch.setenv("MEMSIDECAR_DEFINITIONS", str(file))
-    assert list(load_settings()[1].by_id) == ["chat"]
 
 
 @pytest.mark.parametrize("by_option", [True, False])

@@ -36,13 +36,13 @@ def charge_of(redis_url: str) -> Charge:
 
 def real_deputy(redis_url: str, *, idle_s: float = 60.0) -> Deputy:
     """Return a deputy as a sidecar has it, for the memories of `SPACE`."""
-    return Deputy(COMMAND, environment=environment(), charge=charge_of(redis_url), idle_s=idle_s)
+    return Deputy(COMMAND, environment=environment(), charge=lambda: charge_of(redis_url), idle_s=idle_s)
 
 
 def odd_deputy(kind: str, *, start_limit_s: float = 30.0) -> Deputy:
     """Return one that runs this program."""
     charge = Charge(redis_url="redis://127.0.0.1:1", key_prefix="", project="")
-    return Deputy((*ODD, kind), environment=environment(), charge=charge, start_limit_s=start_limit_s)
+    return Deputy((*ODD, kind), environment=environment(), charge=lambda: charge, start_limit_s=start_limit_s)
 
 
 class Stuck:

@@ -201,7 +201,7 @@ async def test_other_summarisers_stay_here(world: World, redis_client: Redis) ->
 
 async def test_a_summary_that_fails_there_is_counted_here(world: World, redis_client: Redis, redis_url: str) -> None:
     """The metrics are those of the sidecar."""
-    deputy = Rejecting(COMMAND, environment=environment(), charge=charge_of(redis_url))
+    deputy = Rejecting(COMMAND, environment=environment(), charge=lambda: charge_of(redis_url))
     engine = world.engine_with(lambda own: world.deputised(own, deputy=deputy))
     memory = LiveMemory(redis_client, SUMMED)
     await memory.append(talk(LARGE))
@@ -263,7 +263,7 @@ async def test_without_a_process_the_work_is_done_here(world: World, redis_clien
     """Where none can be started, flushes cost the clients more time, and that is all."""
     memory = LiveMemory(redis_client, SUMMED)
     await memory.append(talk(LARGE))
-    nobody = Deputy((sys.executable, "-c", "raise SystemExit(1)"), environment=environment(), charge=ANY)
+    nobody = Deputy((sys.executable, "-c", "raise SystemExit(1)"), environment=environment(), charge=lambda: ANY)
     engine = world.engine_with(lambda own: world.deputised(own, deputy=nobody))
     outcome = await flush(engine, memory)
     preview = await world.steps_with(lambda own: world.deputised(own, deputy=nobody)).preview(

@@ -9,12 +9,12 @@ import sys
 
 import pytest
 
-from sidecar.deputy.charge import Charge, environment
+from sidecar.deputy.charge import COMMAND, Charge, environment
 from sidecar.errors import DeputyLost, DeputyMissing
 from sidecar.flush.deputy import Deputy
 from sidecar.memory.definition import Definition
 from sidecar.memory.ports import FlushOrder, FlushOutcome
-from tests.flush.deputies import ODD, TICKET, odd_deputy, real_deputy
+from tests.flush.deputies import ODD, TICKET, charge_of, odd_deputy, real_deputy
 from tests.support.children import alive, freeze
 from tests.support.waiting import eventually
 
@@ -134,6 +134,24 @@ async def test_a_retired_one_ends_with_its_work(redis_url: str) -> None:
     await deputy.close()
 
 
+async def test_each_is_told_what_holds_when_it_is_started(redis_url: str) -> None:
+    """The charge is asked for anew for every process: the level of the logs may have changed."""
+    told: list[Charge] = []
+
+    def charge() -> Charge:
+        told.append(charge_of(redis_url))
+        return told[-1]
+
+    deputy = Deputy(COMMAND, environment=environment(), charge=charge)
+    await ask(deputy)
+    await ask(deputy)
+    assert len(told) == 1
+    deputy.retire()
+    await ask(deputy)
+    assert len(told) == 2
+    await deputy.close()
+
+
 async def test_an_errand_that_nobody_waits_for_is_recalled(capfd: pytest.CaptureFixture[str]) -> None:
     """Whoever is cancelled calls the work off, too; others go on."""
     deputy = odd_deputy("stuck")
@@ -182,7 +200,7 @@ async def test_close_without_a_process() -> None:
 )
 async def test_one_that_cannot_start(command: tuple[str, ...], reason: str) -> None:
     """Then there is none, which is told apart from one that was lost: the work can be done here."""
-    deputy = Deputy(command, environment=environment(), charge=ANY, start_limit_s=1.0)
+    deputy = Deputy(command, environment=environment(), charge=lambda: ANY, start_limit_s=1.0)
     with pytest.raises(DeputyMissing, match=reason):
         await ask(deputy)
     assert deputy.pid is None
