@@ -39,6 +39,8 @@
 Exceptions take facts and build the text; `reply()` is the line that goes to the client, without the leading
 `-`. A breach of the Redis protocol is not here: odd bytes are forwarded and Redis itself answers them.
 Anything else that is raised is our bug: it is logged with its traceback and answered as `InternalError`.
+
+Texts are for the client, and may quote it; `logged` is what a log may show of one.
 """
 
 from __future__ import annotations
@@ -52,6 +54,13 @@ MAX_REPLY_CHARACTERS = 4_000
 
 class MemsidecarError(Exception):
     """Root of everything raised on purpose."""
+
+    _logged: str | None = None
+
+    @property
+    def logged(self) -> str:
+        """What a log may show of it: no name, key, user or text of a client's. The whole text where that has none."""
+        return str(self) if self._logged is None else self._logged
 
 
 class ReplyableError(MemsidecarError):
@@ -76,7 +85,11 @@ class ReplyableError(MemsidecarError):
 
 
 class CommandError(ReplyableError):
-    """The caller's mistake. Nothing was stored; the connection lives."""
+    """The caller's mistake. Nothing was stored; the connection lives. Most texts quote what the caller sent."""
+
+    @property
+    def logged(self) -> str:
+        return self.prefix
 
 
 class SyntaxProblem(CommandError):
@@ -226,6 +239,21 @@ _RIGHTS = (
 )
 
 
+_QUOTES_NOTHING = re.compile(
+    r"(?:BUSY|CLUSTERDOWN|DENIED|EXECABORT|LOADING|MASTERDOWN|MISCONF|NOAUTH|NOREPLICAS|NOSCRIPT|OOM|READONLY|WRONGPASS"
+    r"|WRONGTYPE|ERR max number of clients|ERR AUTH <password> called|ERR DB index|ERR invalid DB index)\b"
+)
+"""How Redis's errors begin that quote no user, no key and no argument of a command."""
+
+
+def _unquoting(line: str) -> str:
+    """Return what of an error of Redis quotes nothing: all of it, or its first word."""
+    if line == _RIGHTS or _QUOTES_NOTHING.match(line):
+        return line
+    word = line.partition(" ")[0]
+    return word if re.fullmatch("[A-Z]{2,20}", word) else "an error"
+
+
 class RedisRefused(UpstreamError):
     """Redis answered an error; it goes to the client as it is, its own first word (OOM, READONLY …) first.
 
@@ -236,6 +264,7 @@ class RedisRefused(UpstreamError):
         self.line = _RIGHTS if any(sign in line for sign in _NOT_IN_SCRIPT) else _IN_SCRIPT.sub("", line)
         super().__init__(self.line)
         self.clients_fault = self.line.partition(" ")[0] in ("NOPERM", "NOAUTH", "WRONGPASS")
+        self._logged = _unquoting(self.line)
 
     def reply(self, request: str = "") -> str:
         """Return Redis's line, and nothing but that."""
@@ -250,6 +279,7 @@ class NotIdentified(UpstreamError):
     def __init__(self, user: bytes | None) -> None:
         who = f"user '{user.decode(errors='replace')}'" if user is not None else "this connection's user"
         super().__init__(f"memsidecar has seen no password that lets it act as {who}; send AUTH again")
+        self._logged = self.prefix
 
 
 class TooManyIdentities(UpstreamError):
@@ -265,14 +295,19 @@ class TooManyIdentities(UpstreamError):
 
 
 class Unavailable(UpstreamError):
-    """Nothing was sent, so the command can be sent again without a second thought."""
+    """Nothing was sent, so the command can be sent again without a second thought.
+
+    Args:
+        why: in our words, the system's, or Redis's.
+        logged: what of that a log may show; None: all of it.
+    """
 
     prefix = "UNAVAILABLE"
     clients_fault = False
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, why: str, logged: str | None = None) -> None:
         super().__init__(f"Redis cannot be reached ({why}); nothing was sent, safe to retry")
-        self.why = why
+        self._logged = f"Redis cannot be reached ({why if logged is None else logged})"
 
 
 class WaitEnded(UpstreamError):
@@ -285,17 +320,17 @@ class WaitEnded(UpstreamError):
 
 
 class Uncertain(UpstreamError):
-    """The command was sent and the connection broke before its reply came."""
+    """The command was sent and the connection broke before its reply came. The arguments are those of `Unavailable`."""
 
     prefix = "UNCERTAIN"
     clients_fault = False
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, why: str, logged: str | None = None) -> None:
         super().__init__(
             f"Redis went away after the command was sent ({why}); whether it was executed is not known, "
             "read the memory before sending it again; an append with IDEMPOTENT may be sent again as it is"
         )
-        self.why = why
+        self._logged = f"Redis went away after a command was sent ({why if logged is None else logged})"
 
 
 class InternalError(ReplyableError):
@@ -308,7 +343,16 @@ class InternalError(ReplyableError):
 
 
 class EngineUnavailable(MemsidecarError):
-    """The flush engine cannot be reached. The mark stays in the outbox, so the flush comes later by itself."""
+    """The flush engine cannot be reached. The mark stays in the outbox, so the flush comes later by itself.
+
+    Args:
+        text: what happened.
+        logged: what of that a log may show; None: all of it.
+    """
+
+    def __init__(self, text: str, logged: str | None = None) -> None:
+        super().__init__(text)
+        self._logged = logged
 
 
 class FlushRefused(MemsidecarError):
@@ -346,6 +390,7 @@ class DeputyMissing(MemsidecarError):
 
     def __init__(self, why: str) -> None:
         super().__init__(f"large flushes have no process of their own ({why}); appends are slower while one runs")
+        self.why = why
 
 
 class SummaryProblem(MemsidecarError):
@@ -355,6 +400,11 @@ class SummaryProblem(MemsidecarError):
     """
 
     reason: str = "unavailable"
+
+    @property
+    def logged(self) -> str:
+        """Its kind: a summariser may be another's code, and its text hold more than it should."""
+        return f"{type(self).__name__}: {self.reason}"
 
 
 class SummariserUnavailable(SummaryProblem):
@@ -398,3 +448,11 @@ class ConfigurationError(MemsidecarError):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+def logged(problem: BaseException) -> str:
+    """Return what a log may show of any exception: of ours `logged`, of the system's the text, of others the type."""
+    if isinstance(problem, MemsidecarError):
+        return problem.logged
+    text = str(problem) if isinstance(problem, OSError) else ""
+    return text or type(problem).__name__

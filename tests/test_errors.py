@@ -44,6 +44,7 @@ from sidecar.errors import (
     UnknownMemory,
     UpstreamError,
     WaitEnded,
+    logged,
 )
 from sidecar.resp import replies
 
@@ -183,6 +184,40 @@ def test_texts(problem: MemsidecarError, text: str) -> None:
     """Errors that no client sees have texts too, and no reply."""
     assert str(problem) == text
     assert not isinstance(problem, ReplyableError)
+
+
+QUOTED = "swordfish"
+
+LOGGED: list[tuple[BaseException, str]] = [
+    (UnknownMemory(QUOTED, ["chat"]), "NOMEMORY"),
+    (UnknownMemory.definition(QUOTED, ["chat"]), "NOMEMORY"),
+    (BadMessage(QUOTED), "BADMESSAGE"),
+    (TemplateProblem(QUOTED), "TEMPLATE"),
+    (NotIdentified(QUOTED.encode()), "NOAUTH"),
+    (RedisRefused(f"NOPERM User {QUOTED} has no permissions to run the 'get' command"), "NOPERM"),
+    (RedisRefused(f"ERR unknown command '{QUOTED}', with args beginning with: "), "ERR"),
+    (RedisRefused(f"{QUOTED} and more"), "an error"),
+    (RedisRefused("LOADING Redis is loading the dataset in memory"), "LOADING Redis is loading the dataset in memory"),
+    (RedisRefused("ERR max number of clients reached"), "ERR max number of clients reached"),
+    (Unavailable("Connection refused"), "Redis cannot be reached (Connection refused)"),
+    (Unavailable(f"NOPERM User {QUOTED}", "NOPERM"), "Redis cannot be reached (NOPERM)"),
+    (Uncertain("it was cut"), "Redis went away after a command was sent (it was cut)"),
+    (Uncertain(f"got {QUOTED}", "InvalidResponse"), "Redis went away after a command was sent (InvalidResponse)"),
+    (EngineUnavailable("Temporal is away"), "Temporal is away"),
+    (EngineUnavailable(QUOTED, "Redis is away"), "Redis is away"),
+    (SummariserUnavailable(None, QUOTED), "SummariserUnavailable: unavailable"),
+    (SummaryRejected("empty"), "SummaryRejected: empty"),
+    (FlushRefused("stale-epoch"), "the flush was refused: stale-epoch; the memory is unchanged"),
+    (ConnectionRefusedError(111, "Connection refused"), "[Errno 111] Connection refused"),
+    (TimeoutError(), "TimeoutError"),
+    (ValueError(QUOTED), "ValueError"),
+]
+
+
+@pytest.mark.parametrize(("problem", "text"), LOGGED, ids=lambda value: type(value).__name__)
+def test_what_a_log_may_show(problem: BaseException, text: str) -> None:
+    """Nothing that was quoted, and else as much as says what is wrong."""
+    assert logged(problem) == text
 
 
 def test_every_error_is_in_the_tables() -> None:

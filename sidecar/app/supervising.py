@@ -192,7 +192,7 @@ class _Supervisor:
                 code = await worker.run()
             except OSError as problem:
                 code = 1
-                log.error("worker.not_spawned", worker=number, why=str(problem))
+                log.error("worker.not_spawned", worker=number, why=problem.strerror)
             self._departed = merge([self._departed, lasting(worker.last)])
             worker.last, worker.health = [], None
             if self._stopping.is_set():

@@ -68,7 +68,7 @@ class DeputisedLabour:
             try:
                 return await self._done("plan", definition, ticket=ticket)  # type: ignore[no-any-return]
             except DeputyMissing as missing:
-                _log.warning(str(missing))
+                _log.warning("deputy.missing", why=missing.why)
         return await self._own.plan(ticket, definition)
 
     async def summarise(self, ticket: Ticket, definition: Definition, progress: Progress, *, fallback: bool) -> int:
@@ -78,7 +78,7 @@ class DeputisedLabour:
             try:
                 weight: int = await self._done("summarise", definition, ticket=ticket)
             except DeputyMissing as missing:
-                _log.warning(str(missing))
+                _log.warning("deputy.missing", why=missing.why)
             except SummaryProblem as problem:
                 if self._metrics is not None and not fallback:
                     self._metrics.summary_failed(problem.reason)
@@ -93,7 +93,7 @@ class DeputisedLabour:
             try:
                 return await self._done("prepare", definition, ticket=ticket)  # type: ignore[no-any-return]
             except DeputyMissing as missing:
-                _log.warning(str(missing))
+                _log.warning("deputy.missing", why=missing.why)
         return await self._own.prepare(ticket, definition)
 
     async def preview(self, order: FlushOrder, definition: Definition) -> FlushOutcome:
@@ -102,7 +102,7 @@ class DeputisedLabour:
             try:
                 return await self._done("preview", definition, order=order)  # type: ignore[no-any-return]
             except (DeputyMissing, DeputyLost) as trouble:
-                _log.warning(str(trouble))
+                _log.warning("deputy.missing", why=trouble.why)
         return await self._own.preview(order, definition)
 
     def _is_large(self, messages: int, tokens: int) -> bool:
@@ -115,5 +115,5 @@ class DeputisedLabour:
             try:
                 return await self._deputy.do(kind, definition, ticket=ticket, order=order)
             except DeputyLost as lost:
-                _log.warning("a part of a flush is done again", errand=kind, reason=str(lost))
+                _log.warning("deputy.lost", errand=kind, why=lost.why)
         return await self._deputy.do(kind, definition, ticket=ticket, order=order)

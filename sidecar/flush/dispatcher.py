@@ -19,6 +19,7 @@ from sidecar.errors import EngineUnavailable, MemsidecarError, UnknownMemory, Up
 from sidecar.flush.breaker import Breaker
 from sidecar.flush.bucket import Bucket
 from sidecar.flush.rests import Rests
+from sidecar.memory.label import label
 from sidecar.memory.ports import FlushEngine, FlushHandle, FlushOrder
 from sidecar.metrics import Metrics
 
@@ -181,16 +182,16 @@ class Dispatcher:
             handle = await self._breaker.call(start)
         except EngineUnavailable as away:
             if self._metrics.engine_up is not False:
-                _log.warning("the flush engine is away; memories wait in the outbox", error=str(away))
+                _log.warning("flush.engine_away", error=away.logged)
             self._metrics.engine_up = False
             self._metrics.trigger("failed")
             return False
-        except UnknownMemory as unknown:
-            self._complain_once(definition, str(unknown))
+        except UnknownMemory:
+            self._complain_once(definition)
         except MemsidecarError as refused:
-            _log.warning("a flush could not be started", memory=f"{definition}:{instance}", error=str(refused))
+            _log.warning("flush.not_started", memory=label(definition, instance), error=refused.logged)
         except Exception:
-            _log.exception("a flush could not be started", memory=f"{definition}:{instance}")
+            _log.exception("flush.not_started", memory=label(definition, instance))
         else:
             self._metrics.engine_up = True
             self._metrics.trigger("started" if handle.started else "coalesced")
@@ -230,7 +231,7 @@ class Dispatcher:
         except UpstreamError:
             return False  # Redis is away; the sweeper finds the mark when it is back
 
-    def _complain_once(self, definition: str, text: str) -> None:
+    def _complain_once(self, definition: str) -> None:
         if definition not in self._complained and len(self._complained) < MOST_COMPLAINTS:
             self._complained.add(definition)
-            _log.warning("a memory is due whose definition is not configured here", error=text)
+            _log.warning("flush.unknown_definition", definition=definition)

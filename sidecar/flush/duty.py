@@ -47,7 +47,7 @@ async def _answered(errand: Errand, write: Callable[[bytes], object], labour: La
     except MemsidecarError as problem:
         answer = Answer(errand.number, trouble=Trouble.of(problem))
     except Exception as bug:
-        _log.exception("a part of a flush failed", errand=errand.kind)
+        _log.exception("deputy.errand_failed", errand=errand.kind)
         answer = Answer(errand.number, trouble=Trouble.of(bug))
     write(framed(answer))
 

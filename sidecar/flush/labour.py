@@ -21,6 +21,7 @@ from sidecar.flush.removal import Removal
 from sidecar.flush.summing import Summing
 from sidecar.flush.ticket import PlanFacts, Ticket
 from sidecar.memory.definition import EXTRACTIVE, Definition
+from sidecar.memory.label import label
 from sidecar.memory.message import count_summary
 from sidecar.memory.ports import FlushOrder, FlushOutcome, Partial, TextCounter
 from sidecar.memory.stored_message import StoredMessage
@@ -89,8 +90,8 @@ class OwnLabour:
         plan = staging.decode(first)
         if plan.drift_messages or plan.drift_tokens:
             _log.warning(
-                "the totals of a memory were not those of its log; this flush puts them right",
-                memory=f"{ticket.definition}:{ticket.instance}",
+                "flush.totals_corrected",
+                memory=label(ticket.definition, ticket.instance),
                 messages=plan.drift_messages,
                 tokens=plan.drift_tokens,
             )

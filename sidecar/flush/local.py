@@ -25,12 +25,14 @@ from sidecar.errors import (
     Uncertain,
     UnknownMemory,
     UpstreamError,
+    logged,
 )
 from sidecar.flush.names import workflow_id
 from sidecar.flush.steps import FlushSteps
 from sidecar.flush.ticket import Begun, Ticket
 from sidecar.flush.trying import Patience, summarise
 from sidecar.memory.keys import KeySpace
+from sidecar.memory.label import label
 from sidecar.memory.ports import FlushHandle, FlushOrder, FlushOutcome
 
 CONCURRENCY = 4
@@ -126,7 +128,7 @@ class JoinedHandle:
             try:
                 outcome = await self.steps.outcome_of(self.order.definition, self.order.instance, self.run_id)
             except (Unavailable, Uncertain) as away:
-                raise EngineUnavailable(f"the outcome of run {self.run_id}: {away}") from away
+                raise EngineUnavailable(f"the outcome of run {self.run_id}: {away}", away.logged) from away
             if outcome is not None:
                 return outcome
             await asyncio.sleep(wait_s * random.uniform(0.8, 1.2))
@@ -223,7 +225,7 @@ class LocalEngine:
             # Meanwhile another order may have launched this memory's flight, or the engine been closed.
             if key not in self._flights and not self._closed:
                 self._flights[key] = _Flight(order)
-                task = asyncio.create_task(self._fly(self._flights[key]), name=f"flush {':'.join(key)}")
+                task = asyncio.create_task(self._fly(self._flights[key]), name=f"flush {label(*key)}")
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
                 return self._flights[key], True
@@ -261,11 +263,11 @@ class LocalEngine:
             self._end_badly(flight, EngineUnavailable(CLOSED), STOPPED)
             raise
         except (Unavailable, Uncertain) as away:
-            self._end_badly(flight, EngineUnavailable(str(away)), str(away))
+            self._end_badly(flight, EngineUnavailable(str(away), away.logged), str(away))
         except MemsidecarError as refused:
             self._end_badly(flight, refused, str(refused))
         except Exception as bug:
-            _log.exception("a flush could not be begun", memory=f"{order.definition}:{order.instance}")
+            _log.exception("flush.not_begun", memory=label(order.definition, order.instance))
             self._end_badly(flight, bug, f"internal error: {type(bug).__name__}")
         finally:
             del self._flights[order.definition, order.instance]
@@ -283,7 +285,7 @@ class LocalEngine:
         flight.run.end(FlushOutcome("failed", flight.run.run_id, error=text))
 
     async def _flush(self, ticket: Ticket) -> FlushOutcome:
-        memory = f"{ticket.definition}:{ticket.instance}"
+        memory = label(ticket.definition, ticket.instance)
         try:
             return await self._under_lease(ticket)
         except asyncio.CancelledError:
@@ -291,11 +293,11 @@ class LocalEngine:
             raise
         except (FlushRefused, FlushLocked, UnknownMemory, UpstreamError, DeputyLost) as refused:
             error = str(refused)
-            _log.warning("a flush broke off; it is tried again", memory=memory, error=error)
+            _log.warning("flush.broke_off", memory=memory, error=refused.logged)
         except Exception as bug:
             # The type only: its text may hold a message's.
             error = f"internal error: {type(bug).__name__}"
-            _log.exception("a flush broke off; it is tried again", memory=memory)
+            _log.exception("flush.broke_off", memory=memory)
         await self._give_up(ticket, error)
         return FlushOutcome("failed", ticket.run_id, strategy=ticket.strategy, error=error)
 
@@ -350,7 +352,7 @@ class LocalEngine:
                 await self._steps.renew(ticket)
             except UpstreamError as trouble:
                 # Two more tries fit into the lease. If it runs out, the fence keeps everybody safe.
-                _log.warning("a lease could not be renewed", run_id=ticket.run_id, error=str(trouble))
+                _log.warning("flush.lease_not_renewed", run_id=ticket.run_id, error=trouble.logged)
 
     async def _give_up_unsure(self, ticket: Ticket, error: str) -> FlushOutcome:
         await self._give_up(ticket, error)
@@ -361,4 +363,4 @@ class LocalEngine:
             async with asyncio.timeout(GOODBYE_S):
                 await self._steps.fail(ticket, error)
         except (TimeoutError, UpstreamError) as trouble:
-            _log.warning("a lease was left to run out", run_id=ticket.run_id, error=str(trouble))
+            _log.warning("flush.lease_left", run_id=ticket.run_id, error=logged(trouble))

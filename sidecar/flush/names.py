@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from hashlib import sha256
 
 LONGEST_PLAIN_NAME = 200
 """Characters of a memory's name that are shown as they are. Temporal allows ids of 1,000 bytes; lists in its
 UI and in logs are readable to about 200."""
+
+_ID = re.compile(r"memflush:\S+")
 
 
 def workflow_id(name: str) -> str:
@@ -17,3 +20,8 @@ def workflow_id(name: str) -> str:
     if len(name) > LONGEST_PLAIN_NAME:
         name = sha256(name.encode()).hexdigest()
     return f"memflush:{name}"
+
+
+def without_ids(text: str) -> str:
+    """Return a text of Temporal's without the ids of flushes, which hold names of memories. They have no blank."""
+    return _ID.sub("memflush:…", text)

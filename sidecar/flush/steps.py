@@ -23,6 +23,7 @@ from sidecar.flush.summarisers.extractive import ExtractiveSummariser
 from sidecar.flush.summing import Summing
 from sidecar.flush.ticket import Begun, PlanFacts, Ticket
 from sidecar.memory.definition import Definition
+from sidecar.memory.label import label
 from sidecar.memory.ports import FlushOrder, FlushOutcome, Summariser, TextCounter
 from sidecar.metrics import Metrics
 from sidecar.store.flush_store import FlushStore
@@ -98,7 +99,7 @@ class FlushSteps:
             force: flush below the threshold too.
             strategy, target_tokens, trace: as in `ports.FlushOrder`.
         """
-        known = self._definition(definition, instance)
+        known = self._definition(definition)
         reply = await self._store.begin(
             definition,
             instance,
@@ -142,7 +143,7 @@ class FlushSteps:
         Raises:
             FlushRefused: the memory has moved on.
         """
-        return await self._labour.plan(ticket, self._definition(ticket.definition, ticket.instance))
+        return await self._labour.plan(ticket, self._definition(ticket.definition))
 
     async def summarise(self, ticket: Ticket, progress: Callable[[], None]) -> int:
         """Make the summary of what the plan removes, and stage it. Returns its tokens as a message.
@@ -159,7 +160,7 @@ class FlushSteps:
             FlushRefused: the memory has moved on, or the plan has expired.
             SummaryProblem: there is no summary. Try again where its kind says so; after that, `fall_back`.
         """
-        known = self._definition(ticket.definition, ticket.instance)
+        known = self._definition(ticket.definition)
         return await self._labour.summarise(ticket, known, progress, fallback=False)
 
     async def fall_back(self, ticket: Ticket, reason: str, progress: Callable[[], None]) -> int:
@@ -176,13 +177,13 @@ class FlushSteps:
         Raises:
             FlushRefused: as `summarise`, and with `no-summary` where the definition would rather keep the messages.
         """
-        known = self._definition(ticket.definition, ticket.instance)
+        known = self._definition(ticket.definition)
         fallback = known.flush.fallback
         staged = (await self._own.work(ticket)).summary_tokens
         if staged is not None:
             return staged
-        memory = f"{ticket.definition}:{ticket.instance}"
-        _log.warning("a flush goes on without its summariser", memory=memory, fallback=fallback, reason=reason)
+        # Why is in the lines before: here it may have come through Temporal, from whatever a summariser raised.
+        _log.warning("flush.fell_back", memory=label(ticket.definition, ticket.instance), fallback=fallback)
         if self._metrics is not None:
             self._metrics.fell_back(fallback)
         if fallback == "keep":
@@ -205,7 +206,7 @@ class FlushSteps:
             FlushRefused: the memory has moved on, or plan or summary have expired. Nothing was changed.
             FlushLocked: somebody holds the lease on the memory. Nothing was changed; try again.
         """
-        known = self._definition(ticket.definition, ticket.instance)
+        known = self._definition(ticket.definition)
         deed = await self._labour.prepare(ticket, known)
         while True:
             reply = await self._store.commit(
@@ -268,16 +269,16 @@ class FlushSteps:
 
     async def preview(self, order: FlushOrder) -> FlushOutcome:
         """Tell what a flush would do now; see `ports.FlushPreview`. O(n), and changes nothing."""
-        return await self._labour.preview(order, self._definition(order.definition, order.instance))
+        return await self._labour.preview(order, self._definition(order.definition))
 
     async def reachable(self) -> bool:
         """Tell whether Redis answers now."""
         return await self._store.reachable()
 
-    def _definition(self, definition: str, instance: str) -> Definition:
+    def _definition(self, definition: str) -> Definition:
         known = self._definitions.get(definition)
         if known is None:
-            raise UnknownMemory(f"{definition}:{instance}", sorted(self._definitions))
+            raise UnknownMemory.definition(definition, sorted(self._definitions))
         return known
 
     def _count(self, outcome: FlushOutcome) -> None:

@@ -61,8 +61,10 @@ class Summing:
             SummaryProblem: there is none.
             MemsidecarError: of `keep`.
         """
-        summariser = self._pick(name)
+        ours = True
         try:
+            summariser = self._pick(name)
+            ours = type(summariser).__module__.startswith("sidecar.")
             if isinstance(summariser, ResumableSummariser):
                 work = _Work(name, partial, keep, self._metrics)
                 text = await _unharmed(summariser.resume(earlier, messages, budget, count, work))
@@ -70,6 +72,8 @@ class Summing:
                 text = await _unharmed(summariser.summarise(earlier, messages, budget, count))
             accept(text, something_said(earlier, messages), budget, count)
         except SummaryProblem as problem:
+            # Of another's summariser only the kind of trouble is shown: whatever it promises, its text may quote.
+            _log.warning("summary.failed", summariser=name, error=str(problem) if ours else problem.logged)
             if self._metrics is not None:
                 self._metrics.summary_failed(problem.reason)
             raise
@@ -94,7 +98,7 @@ async def _unharmed(making: Coroutine[Any, Any, str]) -> str:
         raise
     except Exception as bug:
         # The type only: its text may hold a message's.
-        _log.exception("a summariser failed")
+        _log.exception("summariser.failed")
         raise SummariserUnavailable(why=f"internal error: {type(bug).__name__}") from None
 
 

@@ -89,34 +89,34 @@ class Sweeper:
             view = await self._outbox.look(self._offsets, MARKS_PER_SHARD)
         except UpstreamError as away:
             if not self._away:
-                _log.warning("the outbox cannot be read; due flushes wait", error=str(away))
+                _log.warning("outbox.unreadable", error=away.logged)
             self._away = True
             return
         self._away = False
         age_ms = 0.0 if view.oldest_ms is None else max(0.0, view.now_ms - view.oldest_ms)
         self._metrics.outbox(view.depth, age_ms / 1000)
         for key in view.spoilt:
-            self._complain(key, f"the key '{key}' is no outbox but of another type; delete it, nothing in it is ours")
+            self._complain(key, "outbox.spoilt", key=key)
         for shard, page in enumerate(view.pages):
             strangers: dict[str, str] = {}  # by name of the memory: its definition
             for mark in page:
-                if mark.since_ms <= view.now_ms - self._grace_ms and not self._hand_over(mark):
+                if mark.since_ms <= view.now_ms - self._grace_ms and not self._hand_over(shard, mark):
                     strangers[mark.name] = self._space.parse(mark.name)[0]
             gone = await self._purge(strangers)
             for definition in (strangers[name] for name in strangers.keys() - gone):
-                self._complain(definition, f"the definition '{definition}' is not configured here")
+                self._complain(definition, "flush.unknown_definition", definition=definition)
             # What was taken out does not count among those to pass over.
             passed = self._offsets[shard] + len(page) - len(gone)
             self._offsets[shard] = passed if len(page) == MARKS_PER_SHARD else 0
             if page:
                 await asyncio.sleep(0)  # let clients in between
 
-    def _hand_over(self, mark: Mark) -> bool:
+    def _hand_over(self, shard: int, mark: Mark) -> bool:
         """Notify of a mark. False if its definition is not one of ours."""
         try:
             definition, instance = self._space.parse(mark.name)
-        except ValueError as odd:
-            self._complain(mark.name, f"the outbox holds a name that is none: {odd}")
+        except ValueError:
+            self._complain(mark.name, "outbox.odd_name", shard=shard)
             return True
         if definition not in self._definitions:
             return False
@@ -130,11 +130,11 @@ class Sweeper:
         try:
             return await self._outbox.purge(names)
         except UpstreamError as trouble:
-            self._complain("", f"the marks of expired memories could not be taken out: {trouble}")
+            self._complain("", "outbox.not_purged", error=trouble.logged)
             return frozenset()
 
-    def _complain(self, subject: str, text: str) -> None:
+    def _complain(self, subject: str, event: str, **facts: object) -> None:
         self._metrics.trigger("failed")
         if subject not in self._complained and len(self._complained) < MOST_COMPLAINTS:
             self._complained.add(subject)
-            _log.warning("a mark cannot be served here; it stays", reason=text)
+            _log.warning(event, **facts)

@@ -61,6 +61,7 @@ class _LibraryHandler(logging.Handler):
         event, text = "library.logged", _constant(record)
         if text is not None and record.pathname.startswith(PACKAGE):
             event = text  # ours, where only `logging` will do: in a workflow
+            told |= getattr(record, "facts", {})
         else:
             told |= {"text": text} if text is not None else {}
             told["at"] = f"{record.module}.{record.funcName}:{record.lineno}"

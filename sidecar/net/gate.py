@@ -180,7 +180,7 @@ class Gate:
             await self._unknown("it does not answer")
         except OSError as problem:
             if not passed and not probe.mute:
-                await self._unknown(told.line if isinstance(told, RedisRefused) else str(problem))
+                await self._unknown(told.logged if isinstance(told, RedisRefused) else str(problem))
         finally:
             probe.abort()
         return passed

@@ -203,7 +203,7 @@ class Identities:
                 link.close()
         except RedisRefused as refusal:
             if is_passing(refusal):
-                raise Unavailable(refusal.line) from refusal
+                raise Unavailable(refusal.line, refusal.logged) from refusal
             return False
         except OSError as problem:
             raise Unavailable(str(problem) or type(problem).__name__) from problem

@@ -12,7 +12,7 @@ from typing import Protocol, cast
 
 import hiredis
 
-from sidecar.errors import RedisRefused
+from sidecar.errors import RedisRefused, logged
 from sidecar.resp.watched import Credentials
 from sidecar.resp.wire import pack
 from sidecar.store.pipe import Argument, Reply
@@ -137,7 +137,7 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        why = str(exc) if exc else "it closed the connection"
+        why = logged(exc) if exc else "it closed the connection"
         if self._asked is not None and not self._asked.done():
             self._asked.set_exception(ConnectionError(why))
         elif not self._abandoned:

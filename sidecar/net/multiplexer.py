@@ -17,7 +17,7 @@ from time import monotonic
 
 import structlog
 
-from sidecar.errors import RedisRefused, Unavailable, Uncertain
+from sidecar.errors import RedisRefused, Unavailable, Uncertain, logged
 from sidecar.net.greeting import is_passing, open_link
 from sidecar.net.link import Connect, Link
 from sidecar.resp.watched import Credentials
@@ -116,7 +116,7 @@ class Multiplexer:
         self._lost = asyncio.Event()
         self._wanted = asyncio.Event()  # somebody needs a connection, and there is none
         self._flush_scheduled = False
-        self._why = "not connected yet"
+        self._why = self._logged_why = "not connected yet"
 
     @property
     def connected(self) -> bool:
@@ -212,8 +212,8 @@ class Multiplexer:
         """Note why there is no connection; where Redis does not let us in, nobody waits for it in vain."""
         why = str(problem) or type(problem).__name__
         if why != self._why:
-            log.warning("redis.unreachable", why=why)
-            self._why = why
+            self._why, self._logged_why = why, logged(problem)
+            log.warning("redis.unreachable", why=self._logged_why)
         self._refusal = problem if isinstance(problem, RedisRefused) and not is_passing(problem) else None
         if self._refusal is not None:
             self._refuse_all()
@@ -279,7 +279,7 @@ class Multiplexer:
         self._held_bytes -= call.size
         if call.resent and isinstance(reply, RedisRefused):
             # The first try may have been executed, whatever this one is told (READONLY after a failover, say).
-            call.done(Uncertain(f"and now answers {reply.line}"))
+            call.done(Uncertain(f"and now answers {reply.line}", f"and now answers {reply.logged}"))
         else:
             call.done(reply)
         if isinstance(reply, RedisRefused):
@@ -290,7 +290,7 @@ class Multiplexer:
     def lost(self, why: str) -> None:
         """The connection broke: sort out what may be sent again."""
         self._link = None
-        self._why = why
+        self._why = self._logged_why = why
         uncertain = [call for call in self._sent if not call.resend]
         self._sent = deque(call for call in self._sent if call.resend)
         for call in uncertain:
@@ -314,9 +314,9 @@ class Multiplexer:
     def _fail(self, call: _Call) -> None:
         self._held_bytes -= call.size
         if call.sent:
-            call.done(Uncertain(self._why))
+            call.done(Uncertain(self._why, self._logged_why))
         else:
-            call.done(self._refusal or Unavailable(self._why))
+            call.done(self._refusal or Unavailable(self._why, self._logged_why))
 
     def _refuse_all(self) -> None:
         while self._sent or self._waiting:
@@ -328,9 +328,9 @@ class Multiplexer:
             await asyncio.sleep(TICK_S)
             now = self._loop.time()
             if self._sent and self._sent[0].deadline < now and self._link is not None:
-                self._why = f"no reply within {self._deadline_s:g} s"
+                why = self._why = self._logged_why = f"no reply within {self._deadline_s:g} s"
                 self._link.abort()
-                self.lost(self._why)
+                self.lost(why)
             for queue in (self._sent, self._waiting):
                 while queue and queue[0].deadline < now:
                     self._fail(queue.popleft())

@@ -39,4 +39,4 @@ def _ours(error: redis.exceptions.RedisError) -> UpstreamError:
     if isinstance(error, (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)):
         never_sent = any(sign in text for sign in _NOT_CONNECTED)
         return Unavailable(text) if never_sent else Uncertain(text)
-    return Uncertain(text or type(error).__name__)
+    return Uncertain(text or type(error).__name__, type(error).__name__)  # it may quote what it could not read

@@ -199,7 +199,7 @@ class Wakeups:
         """Whoever waits looks by himself, now and until there is a connection again."""
         if isinstance(problem, redis.exceptions.NoPermissionError) and not self._refused:
             self._refused = True
-            log.warning("nobody can be woken; those who wait look every second", problem=str(problem))
+            log.warning("wakeups.refused")  # Redis's own text names the user
         for channel in list(self._channels.values()):
             channel.answered.set()
             for watch in list(channel.watches):

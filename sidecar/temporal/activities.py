@@ -19,6 +19,7 @@ from temporalio.exceptions import ApplicationError
 from sidecar.errors import FlushLocked, SummariserUnavailable, UpstreamError
 from sidecar.flush.steps import FlushSteps
 from sidecar.flush.ticket import Ticket
+from sidecar.memory.label import label
 from sidecar.memory.ports import FlushOutcome
 from sidecar.metrics import Metrics
 from sidecar.temporal.failures import translated
@@ -101,7 +102,7 @@ class FlushActivities:
         ticket = self._opened(step)
         pulse = _Pulse()
         if (attempt := activity.info().attempt) > 1:
-            log.info("a summary is tried again", run_id=ticket.run_id, attempt=attempt, reached=pulse.reached)
+            log.info("summary.tried_again", run_id=ticket.run_id, attempt=attempt, reached=pulse.reached)
         return await _alive(self._summarise(ticket, pulse), pulse, self._renewing(ticket))
 
     @activity.defn(name=FALL_BACK)
@@ -124,8 +125,9 @@ class FlushActivities:
         """Record that the flush gave up."""
         request = failure.request
         self._check(request.project)
-        memory = f"{request.definition}:{request.instance}"
-        log.warning("a flush broke off; its mark stays", memory=memory, error=failure.error)
+        memory = label(request.definition, request.instance)
+        # Step and kind: what follows them is of whoever failed, which may be a summariser of another's.
+        log.warning("flush.failed", memory=memory, error=": ".join(failure.error.split(": ")[:2]))
         if failure.ticket is None:
             self._metrics.run("", "failed", 0, 0, 0, failure.seconds)
         else:
@@ -169,7 +171,7 @@ class FlushActivities:
                 await self._steps.renew(ticket)
             except UpstreamError as trouble:
                 # The step meets the same trouble and decides; the lease outlasts several missed renewals.
-                log.warning("the lease was not renewed", run_id=ticket.run_id, error=str(trouble))
+                log.warning("flush.lease_not_renewed", run_id=ticket.run_id, error=trouble.logged)
 
 
 async def _alive(

@@ -7,7 +7,6 @@ worker's answers must get through. It does not supervise anything; both of its u
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -17,17 +16,12 @@ from datetime import timedelta
 
 from temporalio.client import Client
 from temporalio.converter import DataConverter
-from temporalio.runtime import (
-    LogForwardingConfig,
-    LoggingConfig,
-    PrometheusConfig,
-    Runtime,
-    TelemetryConfig,
-    TelemetryFilter,
-)
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.service import KeepAliveConfig, RetryConfig, RPCError, TLSConfig
 
 from sidecar.errors import EngineUnavailable
+from sidecar.flush.names import without_ids
+from sidecar.temporal.sdk_logs import quiet_logging
 
 DEFAULT_ADDRESS = "127.0.0.1:7233"
 DEFAULT_NAMESPACE = "default"
@@ -155,12 +149,15 @@ def unavailable(what: str, trouble: Exception) -> EngineUnavailable:
 
 
 def explain(trouble: BaseException) -> str:
-    """Return one line on what the SDK raised; a refused connection is a builtin RuntimeError there."""
-    text = str(trouble)
+    """Return one line on what the SDK raised, without names of memories; a refused connection is a builtin RuntimeError
+    there."""
+    text = without_ids(str(trouble))
     if isinstance(trouble, RPCError):
         return f"Temporal answered {trouble.status.name}: {text}"
     if isinstance(trouble, TimeoutError):
         return "Temporal did not answer in time"
+    if not isinstance(trouble, RuntimeError | OSError):
+        return type(trouble).__name__  # a bug, whose text may quote anything
     # The system's own words stand inside the debug form of several nested Rust errors.
     inner = _RUST_MESSAGE.search(text)
     return f"Temporal cannot be reached: {inner[1] if inner else text}"
@@ -178,15 +175,12 @@ def process_runtime(metrics_address: str | None = None) -> Runtime:
     """
     runtime = _runtimes.get(os.getpid())
     if runtime is None:
-        # Without forwarding, Core writes its warnings raw to stdout, between the lines of our own log.
-        forwarding = LogForwardingConfig(logger=logging.getLogger("sidecar.temporal.core"))
-        logs = LoggingConfig(filter=TelemetryFilter(core_level="WARN", other_level="ERROR"), forwarding=forwarding)
         metrics = None
         if metrics_address is not None:
             # As Prometheus has it: counters end in _total, times are seconds and say so.
             metrics = PrometheusConfig(
                 bind_address=metrics_address, counters_total_suffix=True, unit_suffix=True, durations_as_seconds=True
             )
-        telemetry = TelemetryConfig(logging=logs, metrics=metrics)
+        telemetry = TelemetryConfig(logging=quiet_logging(), metrics=metrics)
         runtime = _runtimes[os.getpid()] = Runtime(telemetry=telemetry)
     return runtime

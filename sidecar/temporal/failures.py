@@ -65,15 +65,15 @@ def translated() -> Iterator[None]:
         text = f"{unknown}; this worker and the sidecar must have the same definitions"
         raise ApplicationError(text, type=UNKNOWN_MEMORY, non_retryable=True) from None
     except (Unavailable, Uncertain) as trouble:
-        raise ApplicationError(str(trouble), type=type(trouble).__name__) from None
+        raise ApplicationError(trouble.logged, type=type(trouble).__name__) from None
     except RedisRefused as refused:
-        _log.warning("Redis refused a step of a flush", line=refused.line)
+        _log.warning("flush.step_refused", error=refused.logged)
         # Only the first word: Redis quotes arguments of the command in some of its errors.
         word = refused.line.partition(" ")[0]
         raise ApplicationError(f"Redis answered {word}", type="RedisRefused") from None
     except Exception as bug:
         name = activity.info().activity_type
-        _log.exception("a step of a flush failed", step=name)
+        _log.exception("flush.step_failed", step=name)
         raise ApplicationError("see the log of the worker for the reason", type=type(bug).__name__) from None
 
 
@@ -97,7 +97,6 @@ def _refused(refused: FlushRefused) -> ApplicationError:
 
 def _of_the_summariser(trouble: SummaryProblem) -> ApplicationError:
     kind, attempt = type(trouble).__name__, activity.info().attempt
-    _log.warning("no summary was made", attempt=attempt, error=str(trouble))
     delay = None
     if isinstance(trouble, SummariserUnavailable) and trouble.retry_after_s is not None:
         delay = timedelta(seconds=min(max(trouble.retry_after_s, 0.0), MOST_SUMMARISER_PAUSE_S))

@@ -74,7 +74,7 @@ class SweepSchedule:
                 await self._ensure(client, task_queue)
         except (RPCError, RuntimeError, OSError) as trouble:
             _log.warning(
-                "the sweep could not be scheduled; sidecars see to marks that are left over",
+                "temporal.sweep_not_scheduled",
                 schedule=schedule_id(self.project),
                 error=explain(trouble),
             )

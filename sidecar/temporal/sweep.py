@@ -90,7 +90,7 @@ class _Look:
             if depth is None:
                 depth = view.depth
                 for key in view.spoilt:
-                    _log.warning("a key in an outbox's place is of another type; delete it", key=key)
+                    _log.warning("outbox.spoilt", key=key)
             if not any(view.pages):
                 break
             orders: list[FlushOrder] = []

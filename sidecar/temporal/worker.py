@@ -155,7 +155,7 @@ async def run_worker(
             worker = _worker(client, task_queue, activities, sweep, options)
             polled = await _serve(worker, stop, log, options.grace_seconds + WATCHDOG_SECONDS, on_polling)
         except (RuntimeError, RPCError, OSError) as trouble:
-            log.warning("no connection to Temporal, trying again", error=explain(trouble))
+            log.warning("temporal.unreachable", error=explain(trouble))
         pause = FIRST_PAUSE_SECONDS if polled else min(2 * pause, LONGEST_PAUSE_SECONDS)
         with suppress(TimeoutError):
             async with asyncio.timeout(pause * random.uniform(0.5, 1.5)):
@@ -218,7 +218,7 @@ async def _serve(
         on_polling(False)
         await _finish(worker, running, log, stop_seconds)
     if running.done() and not running.cancelled() and (error := running.exception()):
-        log.warning("the worker failed, starting another one", error=explain(error))
+        log.warning("temporal.worker_failed", error=explain(error))
     return polled
 
 
@@ -231,4 +231,4 @@ async def _finish(worker: Worker, running: asyncio.Task[None], log: FilteringBou
     shutting.cancel()
     if not running.done():
         running.cancel()
-        log.error("the worker did not stop in time and is left behind", seconds=stop_seconds)
+        log.error("temporal.worker_left_behind", seconds=stop_seconds)

@@ -193,7 +193,7 @@ class MemoryFlush:
         try:
             await workflow.execute_activity(FAIL, failure, **how)
         except ActivityError as trouble:
-            workflow.logger.warning("the failure could not be recorded: %s", describe(trouble)[1])
+            workflow.logger.warning("flush.failure_not_recorded", extra={"facts": {"failure": failure_type(trouble)}})
 
 
 async def compact(ticket: StepTicket) -> FlushResult:

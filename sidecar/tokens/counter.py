@@ -73,7 +73,7 @@ def choose(encoding: str, native: Callable[[], _CounterT]) -> _CounterT | Tiktok
     except NativeUnavailable as exc:
         # One that was compiled should have counted; that there was no compiler somebody may have wanted.
         log = _logger.warning if exc.compiled else _logger.info
-        log("tokens are counted by tiktoken, which is slower", encoding=encoding, reason=exc.reason)
+        log("tokens.counted_by_tiktoken", encoding=encoding, reason=exc.reason)
         return TiktokenCounter(encoding)
 
 

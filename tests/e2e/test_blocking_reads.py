@@ -220,7 +220,7 @@ async def test_a_sidecar_without_the_right_to_listen(
     sidecar = sidecar_process(redis_url=redis_url.replace("//", f"//{mute}@"))
     async with patient(sidecar.url) as writer, patient(sidecar.url) as reader:
         waiting = asyncio.ensure_future(run(reader, "MEMREAD", "turn:shared", "SINCE", "0-0", "BLOCK", LONG_MS))
-        await eventually(lambda: sidecar.has_printed("nobody can be woken"), why="it does not find out")
+        await eventually(lambda: sidecar.has_printed("wakeups.refused"), why="it does not find out")
         await run(writer, "MEMAPPEND", "turn:shared", "user", "hello")
         assert contents(await waiting) == ["hello"]
     await become(redis_client, 0, {"shared": 0})

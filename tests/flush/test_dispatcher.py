@@ -350,7 +350,7 @@ async def test_an_unknown_definition_is_logged_once(
         for number in range(5):
             dispatcher.notify("gone", str(number))
         await eventually(lambda: triggers(metrics, "failed") == 5)
-    assert capsys.readouterr().out.count("not configured") == 1
+    assert capsys.readouterr().out.count("flush.unknown_definition") == 1
 
 
 async def test_stopping_in_the_middle_is_clean(engine: Engine, marks: Marks, metrics: Metrics) -> None:

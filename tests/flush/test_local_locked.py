@@ -232,7 +232,7 @@ async def test_a_definition_that_goes_under_a_flush_ends_it(
     gate.open.set()
     outcome = await handle.outcome()
     assert outcome.status == "failed"
-    assert "no memory definition for key 'trimmed:i'" in outcome.error
+    assert "no memory definition 'trimmed'" in outcome.error
     assert (await memory.meta())["last_error"] == outcome.error
     assert await memory.marked()
 

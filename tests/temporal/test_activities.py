@@ -96,7 +96,7 @@ def never() -> Awaitable[None]:
         (FlushRefused("stale-fence"), "FlushRefused", True, "the flush was refused: stale-fence"),
         (UnknownMemory("chat:i", ["other"]), "UnknownMemory", True, "must have the same definitions"),
         (Unavailable("connection refused"), "Unavailable", False, "Redis cannot be reached (connection refused)"),
-        (Uncertain("timeout"), "Uncertain", False, "whether it was executed is not known"),
+        (Uncertain("timeout"), "Uncertain", False, "Redis went away after a command was sent (timeout)"),
         (RedisRefused(f"ERR unknown command 'X', with args: {SECRET}"), "RedisRefused", False, "Redis answered ERR"),
         (ValueError(SECRET), "ValueError", False, "see the log of the worker"),
         (FlushRefused("no-summary"), "NoSummary", True, "the flush was refused: no-summary"),

@@ -247,9 +247,7 @@ async def test_a_schedule_that_cannot_be_made(start_temporal: StartTemporal, pro
     server.kill()
     with capture_logs() as logs:
         await asyncio.wait_for(SweepSchedule(project).ensure(client, task_queue), 20)
-    assert [entry["event"] for entry in logs] == [
-        "the sweep could not be scheduled; sidecars see to marks that are left over"
-    ]
+    assert [entry["event"] for entry in logs] == ["temporal.sweep_not_scheduled"]
 
 
 async def test_a_foreign_project(

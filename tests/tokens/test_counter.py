@@ -84,7 +84,7 @@ def test_an_engine_with_one_wrong_count_is_not_taken(case: int) -> None:
     assert counter.count(text) == right
     assert logs == [
         {
-            "event": "tokens are counted by tiktoken, which is slower",
+            "event": "tokens.counted_by_tiktoken",
             "log_level": "warning",
             "encoding": "o200k_base",
             "reason": reason,
