@@ -46,6 +46,7 @@ Texts are for the client, and may quote it; `logged` is what a log may show of o
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import ClassVar
 
 MAX_REPLY_CHARACTERS = 4_000
@@ -445,9 +446,9 @@ class SummaryRejected(SummaryProblem):
 class ConfigurationError(MemsidecarError):
     """The configuration is not usable. `problems` holds every finding, one line each."""
 
-    def __init__(self, problems: list[str]) -> None:
+    def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
-        self.problems = problems
+        self.problems = list(problems)
 
 
 def logged(problem: BaseException) -> str:

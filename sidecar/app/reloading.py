@@ -8,6 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from sidecar.config.definitions import Definitions
+from sidecar.config.finding import Finding
 from sidecar.config.loading import log_level, read_definitions
 from sidecar.config.settings import Settings
 from sidecar.errors import ConfigurationError
@@ -86,4 +87,4 @@ class DefinitionsReload:
 
     def _refused(self, problem: ConfigurationError) -> None:
         for line in problem.problems if self._catalogue is not None else ():
-            log.error("reload.refused", what="definitions", problem=line)
+            log.error("reload.refused", what="definitions", problem=line.logged if isinstance(line, Finding) else line)

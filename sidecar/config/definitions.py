@@ -25,6 +25,7 @@ import yaml
 from pydantic import ValidationError
 
 from sidecar.config.definition_models import DefinitionModel, DefinitionsFile, ModelModel, SummariserModel
+from sidecar.config.finding import Finding
 from sidecar.config.summarisers import BadOption, make_summariser
 from sidecar.config.yaml_lines import Document, read
 from sidecar.errors import ConfigurationError
@@ -35,6 +36,9 @@ from sidecar.tokens.contexts import Model, known_model
 
 SUFFIXES = (".yaml", ".yml")
 """Files of a folder that are read."""
+
+WITHHELD = "is wrong; `memsidecar check` says why, as that may quote a value"
+"""Stands in a log in place of what is wrong with a field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +60,16 @@ class _File:
 
     path: Path
     document: Document
-    problems: list[str]
+    problems: list[Finding]
 
-    def complain(self, location: Sequence[str | int], text: str) -> None:
-        """Note a problem as `file:line: definition 'chat', field: text`."""
+    def complain(self, location: Sequence[str | int], text: str, *, quotes: bool = True) -> None:
+        """Note a problem as `file:line: definition 'chat', field: text`.
+
+        Args:
+            location: of the field.
+            text: what is wrong.
+            quotes: whether the text may quote a value, which must not get into a log.
+        """
         where: list[str] = []
         line, rest = self.document.line(location), list(location)
         if len(rest) > 1 and rest[0] == "definitions" and isinstance(rest[1], int):
@@ -67,7 +77,8 @@ class _File:
             rest = rest[2:]
         if rest:
             where.append(".".join(map(str, rest)))
-        self.problems.append(": ".join([f"{self.path}:{line}", *([", ".join(where)] if where else []), text]))
+        place = ": ".join([f"{self.path}:{line}", *([", ".join(where)] if where else [])])
+        self.problems.append(Finding(f"{place}: {text}", f"{place}: {WITHHELD if quotes else text}"))
 
     def _name(self, place: int) -> str:
         value = self.document.value
@@ -132,11 +143,13 @@ def _read(path: Path, problems: list[str]) -> _File | None:
         problems.append(f"{path}: cannot be read: {problem}")
         return None
     except (yaml.YAMLError, RecursionError, ValueError) as problem:
-        problems.append(f"{path}: is not YAML: {problem}")
+        mark = getattr(problem, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}" if mark is not None else f"{path}"
+        problems.append(Finding(f"{path}: is not YAML: {problem}", f"{place}: is not YAML"))
         return None
     file = _File(path, document, [])
     for twice in document.twice:
-        file.complain(twice, "is given more than once")
+        file.complain(twice, "is given more than once", quotes=False)
     return file
 
 
@@ -152,7 +165,9 @@ def _parsed(file: _File, files: Sequence[_File]) -> DefinitionsFile | None:
         return DefinitionsFile.model_validate(value)
     except ValidationError as problem:
         for finding in problem.errors():
-            file.complain(_location(finding["loc"], value), _text(finding))
+            # Pydantic's own texts say what it wants; those of our checks, and of tags, what it got.
+            quotes = finding["type"] in ("value_error", "assertion_error") or "tag" in finding["type"]
+            file.complain(_location(finding["loc"], value), _text(finding), quotes=quotes)
         return None
 
 
@@ -218,7 +233,8 @@ def _once(files: Sequence[_File], parsed: Sequence[tuple[_File, DefinitionsFile]
             continue
         if first is not None:
             line = first.document.line((field,))
-            file.complain((field,), f"stands in {first.path}:{line} too; it holds for all files, so give it once")
+            text = f"stands in {first.path}:{line} too; it holds for all files, so give it once"
+            file.complain((field,), text, quotes=False)
             continue
         found, first = value, file
     return found
@@ -266,7 +282,7 @@ def _by_id(parsed: Sequence[tuple[_File, DefinitionsFile]], models: Mapping[str,
         for place, definition in enumerate(model.definitions):
             location = ("definitions", place, "id")
             if definition.id in places:
-                file.complain(location, f"is defined in {places[definition.id]} too")
+                file.complain(location, f"is defined in {places[definition.id]} too", quotes=False)
                 continue
             places[definition.id] = f"{file.path}:{file.document.line(location)}"
             try:

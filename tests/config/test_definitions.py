@@ -11,6 +11,7 @@ import yaml
 
 from sidecar.config.definition_parts import MAX_LIMIT
 from sidecar.config.definitions import builtin_definitions, load_definitions
+from sidecar.config.finding import Finding
 from sidecar.errors import ConfigurationError
 from sidecar.memory.definition import (
     Definition,
@@ -332,3 +333,29 @@ def test_without_a_file() -> None:
     """Without a file there is one definition, `default`."""
     assert builtin_definitions().by_id == {"default": Definition()}
     assert builtin_definitions().strict is False
+
+
+QUOTING = """\
+definitions:
+  - {id: chat, flush: {strategy: swordfish}}
+  - {id: notes, model: swordfish}
+  - {id: other, max_tokens: swordfish, mode: swordfish, key_template: "{{ swordfish"}
+  - {id: more, privacy: {patterns: [{name: x, regex: "(swordfish"}]}, flush: {summariser: swordfish}}
+summarisers:
+  one: {kind: swordfish}
+  two: {kind: openai, options: {model: m, base_url: swordfish, temperature: swordfish}}
+"""
+
+
+@pytest.mark.parametrize("text", [QUOTING, "a: [swordfish", "swordfish: swordfish: {"])
+def test_what_a_log_may_show(tmp_path: Path, text: str) -> None:
+    """Where each mistake is, and never the value that is wrong."""
+    file = tmp_path / "definitions.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError) as wrong:
+        load_definitions(file)
+    assert "swordfish" in str(wrong.value)
+    for problem in wrong.value.problems:
+        assert isinstance(problem, Finding)
+        assert problem.logged.startswith(f"{file}:")
+        assert "swordfish" not in problem.logged
