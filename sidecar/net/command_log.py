@@ -14,7 +14,8 @@ from time import monotonic
 
 import structlog
 
-from sidecar.errors import ReplyableError, Unavailable, Uncertain
+from sidecar.errors import ReplyableError, logged
+from sidecar.memory.label import label
 from sidecar.memory.tracing import TRACE_ID
 from sidecar.session.actions import Ticket
 
@@ -65,11 +66,8 @@ class CommandLog:
         facts = self._facts(ticket, seconds)
         if not isinstance(problem, ReplyableError):
             _log.error("command.failed", request=request, **facts, exc_info=problem)
-        elif isinstance(problem, Unavailable | Uncertain):
-            _log.warning("command.failed", request=request, **facts, why=problem.why)
         else:
-            # Its text may be anybody's: of Redis, of a model's endpoint.
-            _log.warning("command.failed", request=request, **facts)
+            _log.warning("command.failed", request=request, **facts, why=logged(problem))
         return request
 
     def slow(self, ticket: Ticket, seconds: float) -> None:
@@ -81,7 +79,7 @@ class CommandLog:
         facts: dict[str, object] = {"command": ticket.command.name, "outcome": ticket.outcome}
         memory = getattr(ticket.request, "memory", None)
         if memory is not None:
-            facts["definition"] = memory.definition.id
+            facts["memory"] = label(memory.definition.id, memory.instance)
         if ticket.span is not None:
             facts["trace"] = ticket.span.context[TRACE_ID]
         facts |= {"request_bytes": ticket.size, "ms": round(seconds * 1000, 1)}

@@ -13,10 +13,12 @@ import redis.asyncio
 import redis.exceptions
 
 from sidecar.dev.servers import SidecarProcess
+from sidecar.memory.label import label
 from tests.e2e.agents import run
 from tests.support.children import StartRedis, StartSidecar, freeze
 from tests.support.waiting import eventually
 
+JOHN = label("default", "chat:john")
 QUICK = {"MEMSIDECAR_SLOW_COMMAND_MS": "50", "MEMSIDECAR_COMMAND_TIMEOUT_S": "0.5"}
 
 
@@ -46,7 +48,7 @@ async def test_slow_and_failed_commands(start_redis: StartRedis, sidecar_process
         await direct.client_pause(150)
         await run(client, "MEMINFO", "chat:john")
         slow = await line(sidecar, event="command.slow")
-        assert (slow["command"], slow["outcome"], slow["definition"]) == ("MEMINFO", "ok", "default")
+        assert (slow["command"], slow["outcome"], slow["memory"]) == ("MEMINFO", "ok", JOHN)
         assert slow["ms"] >= 50
 
         await freeze(server.pid)
@@ -55,5 +57,5 @@ async def test_slow_and_failed_commands(start_redis: StartRedis, sidecar_process
         os.kill(server.pid, signal.SIGCONT)
         request = re.findall(r"request (\w+)", str(problem.value))[0]
         failed = await line(sidecar, event="command.failed", request=request)
-        assert (failed["command"], failed["outcome"], failed["definition"]) == ("MEMINFO", "UNCERTAIN", "default")
+        assert (failed["command"], failed["outcome"], failed["memory"]) == ("MEMINFO", "UNCERTAIN", JOHN)
     assert not any("john" in each for each in sidecar.tail())

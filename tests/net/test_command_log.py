@@ -9,7 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from sidecar.commands.table import COMMANDS
-from sidecar.errors import FlushFailed, RedisRefused, Uncertain
+from sidecar.errors import RedisRefused, Uncertain
+from sidecar.memory.label import label
 from sidecar.memory.requests import CountRequest, InfoRequest, Request
 from sidecar.memory.tracing import Untraced
 from sidecar.net.command_log import CommandLog
@@ -18,6 +19,7 @@ from tests.commands.test_traceparent import VALUE
 from tests.support.addressing import addressing
 
 ID = re.compile(r"[0-9a-f]{12}")
+LABEL = label("default", "secret-name")
 
 
 def ticket(request: Request | None = None, outcome: str = "ok") -> Ticket:
@@ -36,7 +38,7 @@ class Clock:
 
 
 def test_a_slow_command() -> None:
-    """Its line says which command, of which definition, and how long it took: no word of its arguments."""
+    """Its line says which command, on which memory by its label, and how long it took: no word of its arguments."""
     with capture_logs() as lines:
         CommandLog(slow_ms=100).slow(ticket(), 0.12345)
     (line,) = lines
@@ -45,7 +47,7 @@ def test_a_slow_command() -> None:
         "event": "command.slow",
         "log_level": "warning",
         "command": "MEMINFO",
-        "definition": "default",
+        "memory": LABEL,
         "outcome": "ok",
         "request_bytes": 42,
         "ms": 123.5,
@@ -55,9 +57,12 @@ def test_a_slow_command() -> None:
 @pytest.mark.parametrize(
     ("problem", "level", "more"),
     [
-        (Uncertain("connection reset"), "warning", {"why": "connection reset"}),
-        (RedisRefused("ERR something about secret-name"), "warning", {}),
-        (FlushFailed("secret-name was too long"), "warning", {}),
+        (
+            Uncertain("connection reset"),
+            "warning",
+            {"why": "Redis went away after a command was sent (connection reset)"},
+        ),
+        (RedisRefused("ERR value 'secret-name' is wrong"), "warning", {"why": "ERR"}),
         (KeyError("x"), "error", {"exc_info": None}),
     ],
 )
@@ -68,7 +73,7 @@ def test_a_failure(problem: Exception, level: str, more: dict[str, object]) -> N
     with capture_logs() as lines:
         request = CommandLog(slow_ms=0).failed(ticket(outcome="ERR"), problem, 0.001)
     assert ID.fullmatch(request)
-    common = {"command": "MEMINFO", "outcome": "ERR", "definition": "default", "request_bytes": 42, "ms": 1.0}
+    common = {"command": "MEMINFO", "outcome": "ERR", "memory": LABEL, "request_bytes": 42, "ms": 1.0}
     assert lines == [{"event": "command.failed", "log_level": level, "request": request, **common, **more}]
 
 
@@ -82,10 +87,10 @@ def test_a_traced_command() -> None:
 
 
 def test_a_command_without_a_memory() -> None:
-    """Its line names no definition."""
+    """Its line names none."""
     with capture_logs() as lines:
         CommandLog(slow_ms=100).slow(ticket(CountRequest(["a"])), 1.0)
-    assert "definition" not in lines[0]
+    assert "memory" not in lines[0]
 
 
 def test_the_number_of_lines_is_bounded() -> None:
