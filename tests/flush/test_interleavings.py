@@ -216,17 +216,22 @@ class Interleavings(RuleBasedStateMachine):
             self.runner.close()
 
 
+MOST_ROUNDS = 4
+"""Of a play. What happens is drawn by lot: one round in seven has too few flushes, and four in a row are rare."""
+
+
 def play(redis_url: str, *, examples: int, steps: int) -> None:
-    """Play so many games of so many actions. Fails too where there was hardly a flush among them."""
+    """Play so many games of so many actions, and again so many where there was hardly a flush among them."""
     machine: Any = type("Interleavings", (Interleavings,), {"redis_url": redis_url})
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
+    how = settings(
+        max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck)
     )
-    print(f"{machine.committed} flushes in {examples} games")
-    assert machine.committed > examples // 4
+    for rounds in range(1, MOST_ROUNDS + 1):
+        run_state_machine_as_test(machine, settings=how)
+        print(f"{machine.committed} flushes in {rounds * examples} games")
+        if machine.committed > examples // 4:
+            return
+    pytest.fail("there were too few flushes to say anything")
 
 
 def test_no_message_disappears_unless_a_committed_flush_planned_it(redis_url: str) -> None:
