@@ -128,8 +128,7 @@ def make_flush_steps(
     """Return the steps of flushes, traced; with a deputy, which the caller closes, large ones are left to that."""
     store = FlushStore(client, KeySpace(settings.key_prefix, settings.project))
     deputise = None if deputy is None else partial(DeputisedLabour, deputy=deputy, store=store, metrics=metrics)
-    return TracedSteps(
-        tracer,
+    steps = TracedSteps(
         store=store,
         definitions=catalogue,
         counter=partial(load_counter, engine=settings.token_engine),
@@ -138,6 +137,8 @@ def make_flush_steps(
         metrics=metrics,
         deputise=deputise,
     )
+    steps.tracer = tracer
+    return steps
 
 
 def ready_counter(settings: Settings, definitions: Iterable[Definition]) -> Callable[[str], TextCounter]:

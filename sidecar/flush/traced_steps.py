@@ -7,30 +7,44 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
 
 from sidecar.flush.steps import FlushSteps
 from sidecar.flush.ticket import Begun, PlanFacts, Ticket
 from sidecar.memory.ports import FlushOutcome
-from sidecar.memory.tracing import Fact, Tracer
+from sidecar.memory.tracing import Fact, Tracer, Untraced
 
 
 class TracedSteps(FlushSteps):
     """The steps, traced.
 
-    Args:
+    Attributes:
         tracer: records them.
-        others: see `FlushSteps`.
     """
 
-    def __init__(self, tracer: Tracer, **others: Any) -> None:
-        super().__init__(**others)
-        self._tracer = tracer
+    tracer: Tracer = Untraced()
 
-    async def begin(self, definition: str, instance: str, *, run_id: str, trace: str = "", **order: Any) -> Begun:
+    async def begin(
+        self,
+        definition: str,
+        instance: str,
+        *,
+        run_id: str,
+        force: bool,
+        strategy: str = "",
+        target_tokens: int | None = None,
+        trace: str = "",
+    ) -> Begun:
         """See `FlushSteps.begin`."""
-        with self._tracer.step("flush begin", trace, {"definition": definition, "run_id": run_id}) as told:
-            begun = await super().begin(definition, instance, run_id=run_id, trace=trace, **order)
+        with self.tracer.step("flush begin", trace, {"definition": definition, "run_id": run_id}) as told:
+            begun = await super().begin(
+                definition,
+                instance,
+                run_id=run_id,
+                force=force,
+                strategy=strategy,
+                target_tokens=target_tokens,
+                trace=trace,
+            )
             told["status"] = begun.status
             return begun
 
@@ -67,4 +81,4 @@ class TracedSteps(FlushSteps):
 
     def _step(self, name: str, ticket: Ticket) -> AbstractContextManager[dict[str, Fact]]:
         about = {"definition": ticket.definition, "strategy": ticket.strategy, "run_id": ticket.run_id}
-        return self._tracer.step(f"flush {name}", ticket.trace, about)
+        return self.tracer.step(f"flush {name}", ticket.trace, about)
