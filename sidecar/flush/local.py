@@ -34,6 +34,7 @@ from sidecar.flush.trying import Patience, summarise
 from sidecar.memory.keys import KeySpace
 from sidecar.memory.label import label
 from sidecar.memory.ports import FlushHandle, FlushOrder, FlushOutcome
+from sidecar.memory.tracing import in_trace
 
 CONCURRENCY = 4
 """Flushes that work at once. Each holds the texts that it removes, and all share the clients' event loop."""
@@ -285,7 +286,7 @@ class LocalEngine:
         flight.run.end(FlushOutcome("failed", flight.run.run_id, error=text))
 
     async def _flush(self, ticket: Ticket) -> FlushOutcome:
-        memory = label(ticket.definition, ticket.instance)
+        about = {"memory": label(ticket.definition, ticket.instance), **in_trace(ticket.trace)}
         try:
             return await self._under_lease(ticket)
         except asyncio.CancelledError:
@@ -293,11 +294,11 @@ class LocalEngine:
             raise
         except (FlushRefused, FlushLocked, UnknownMemory, UpstreamError, DeputyLost) as refused:
             error = str(refused)
-            _log.warning("flush.broke_off", memory=memory, error=refused.logged)
+            _log.warning("flush.broke_off", error=refused.logged, **about)
         except Exception as bug:
             # The type only: its text may hold a message's.
             error = f"internal error: {type(bug).__name__}"
-            _log.exception("flush.broke_off", memory=memory)
+            _log.exception("flush.broke_off", **about)
         await self._give_up(ticket, error)
         return FlushOutcome("failed", ticket.run_id, strategy=ticket.strategy, error=error)
 

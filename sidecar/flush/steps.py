@@ -25,6 +25,7 @@ from sidecar.flush.ticket import Begun, PlanFacts, Ticket
 from sidecar.memory.definition import Definition
 from sidecar.memory.label import label
 from sidecar.memory.ports import FlushOrder, FlushOutcome, Summariser, TextCounter
+from sidecar.memory.tracing import in_trace
 from sidecar.metrics import Metrics
 from sidecar.store.flush_store import FlushStore
 from sidecar.store.flush_words import Limits as Thresholds
@@ -183,7 +184,12 @@ class FlushSteps:
         if staged is not None:
             return staged
         # Why is in the lines before: here it may have come through Temporal, from whatever a summariser raised.
-        _log.warning("flush.fell_back", memory=label(ticket.definition, ticket.instance), fallback=fallback)
+        _log.warning(
+            "flush.fell_back",
+            memory=label(ticket.definition, ticket.instance),
+            fallback=fallback,
+            **in_trace(ticket.trace),
+        )
         if self._metrics is not None:
             self._metrics.fell_back(fallback)
         if fallback == "keep":

@@ -16,7 +16,7 @@ import structlog
 
 from sidecar.errors import ReplyableError, logged
 from sidecar.memory.label import label
-from sidecar.memory.tracing import TRACE_ID
+from sidecar.memory.tracing import in_trace
 from sidecar.session.actions import Ticket
 
 LINES_PER_S = 10.0
@@ -81,7 +81,7 @@ class CommandLog:
         if memory is not None:
             facts["memory"] = label(memory.definition.id, memory.instance)
         if ticket.span is not None:
-            facts["trace"] = ticket.span.context[TRACE_ID]
+            facts |= in_trace(ticket.span.context)
         facts |= {"request_bytes": ticket.size, "ms": round(seconds * 1000, 1)}
         if self._left_out:
             facts["left_out"], self._left_out = self._left_out, 0

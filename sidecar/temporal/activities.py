@@ -21,6 +21,7 @@ from sidecar.flush.steps import FlushSteps
 from sidecar.flush.ticket import Ticket
 from sidecar.memory.label import label
 from sidecar.memory.ports import FlushOutcome
+from sidecar.memory.tracing import in_trace
 from sidecar.metrics import Metrics
 from sidecar.temporal.failures import translated
 from sidecar.temporal.messages import (
@@ -125,9 +126,9 @@ class FlushActivities:
         """Record that the flush gave up."""
         request = failure.request
         self._check(request.project)
-        memory = label(request.definition, request.instance)
+        about = {"memory": label(request.definition, request.instance), **in_trace(request.trace)}
         # Step and kind: what follows them is of whoever failed, which may be a summariser of another's.
-        log.warning("flush.failed", memory=memory, error=": ".join(failure.error.split(": ")[:2]))
+        log.warning("flush.failed", error=": ".join(failure.error.split(": ")[:2]), **about)
         if failure.ticket is None:
             self._metrics.run("", "failed", 0, 0, 0, failure.seconds)
         else:
