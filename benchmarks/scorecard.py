@@ -1,7 +1,7 @@
 """The scorecard of a run: every promise, what was measured for it, and whether it is kept.
 
 It stands at the head of the tables and of the JSON. `python -m benchmarks.scorecard [FILE]` prints that of an earlier
-run as Markdown, for the README. What the rows are is in `rows`; how figures come to be is no business of this.
+run as Markdown, for docs/speed.md. What the rows are is in `rows`; how figures come to be is no business of this.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def cells(line: Line) -> list[str]:
 
 
 def markdown(lines: list[Line]) -> str:
-    """Return the scorecard as a Markdown table with its method, ready for a README."""
+    """Return the scorecard as a Markdown table with its method, ready for docs/speed.md."""
     right = {"median", "min-max", "floor", "aim"}
     table = [list(HEADINGS), ["---:" if heading in right else "---" for heading in HEADINGS], *map(cells, lines)]
     text = [f"| {' | '.join(row)} |" for row in table]

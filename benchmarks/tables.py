@@ -1,4 +1,4 @@
-"""A report for people: tables for the terminal (rich) and for a README (Markdown), from the same cells."""
+"""A report for people: tables for the terminal (rich) and for a page (Markdown), from the same cells."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def test_what_was_not_measured_is_named() -> None:
 
 
 def test_the_json_of_a_run_gives_the_same_markdown() -> None:
-    """So the README's table can be made from a file, later."""
+    """So the table of docs/speed.md can be made from a file, later."""
     found = report()
     text = markdown(scorecard(found.cases))
     assert markdown(from_json(json.loads(found.to_json()))) == text
