@@ -71,9 +71,10 @@ def choose(encoding: str, native: Callable[[], _CounterT]) -> _CounterT | Tiktok
     try:
         return native()
     except NativeUnavailable as exc:
-        # One that was compiled should have counted; that there was no compiler somebody may have wanted.
-        log = _logger.warning if exc.compiled else _logger.info
-        log("tokens.counted_by_tiktoken", encoding=encoding, reason=exc.reason)
+        if exc.compiled:
+            _logger.warning("tokens.engine_unusable", encoding=encoding, reason=exc.reason)
+        else:  # somebody may have wanted it so
+            _logger.info("tokens.engine_missing", encoding=encoding, reason=exc.reason)
         return TiktokenCounter(encoding)
 
 

@@ -84,7 +84,7 @@ def test_an_engine_with_one_wrong_count_is_not_taken(case: int) -> None:
     assert counter.count(text) == right
     assert logs == [
         {
-            "event": "tokens.counted_by_tiktoken",
+            "event": "tokens.engine_unusable",
             "log_level": "warning",
             "encoding": "o200k_base",
             "reason": reason,
@@ -101,7 +101,9 @@ def test_an_engine_that_was_not_compiled_is_no_reason_to_warn() -> None:
     with capture_logs() as logs:
         counter = choose("o200k_base", missing)
     assert isinstance(counter, TiktokenCounter)
-    assert [(log["log_level"], log["reason"]) for log in logs] == [("info", "it was not compiled")]
+    assert [(log["event"], log["log_level"], log["reason"]) for log in logs] == [
+        ("tokens.engine_missing", "info", "it was not compiled")
+    ]
 
 
 def test_an_engine_asked_for_by_name_must_be_right() -> None:
