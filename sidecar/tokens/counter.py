@@ -24,7 +24,7 @@ Counter: TypeAlias = NativeCounter | TiktokenCounter
 
 _logger = structlog.get_logger(__name__)
 _counters: dict[tuple[str, Engine], Counter] = {}
-_lock = threading.RLock()  # reentrant, because `auto` is loaded through `native`
+_lock = threading.RLock()  # reentrant, because `auto` is loaded through the others
 
 
 class _Counts(Protocol):
@@ -66,7 +66,7 @@ def _load(encoding: str, engine: Engine) -> Counter:
     return choose(encoding, partial(load_counter, encoding, "native"))
 
 
-def choose(encoding: str, native: Callable[[], _CounterT]) -> _CounterT | TiktokenCounter:
+def choose(encoding: str, native: Callable[[], _CounterT]) -> _CounterT | Counter:
     """Return what `native` returns; where it raises `NativeUnavailable`, tiktoken's counter, with a line in the log."""
     try:
         return native()
@@ -75,7 +75,7 @@ def choose(encoding: str, native: Callable[[], _CounterT]) -> _CounterT | Tiktok
             _logger.warning("tokens.engine_unusable", encoding=encoding, reason=exc.reason)
         else:  # somebody may have wanted it so
             _logger.info("tokens.engine_missing", encoding=encoding, reason=exc.reason)
-        return TiktokenCounter(encoding)
+        return load_counter(encoding, "tiktoken")
 
 
 def checked(counter: _CounterT) -> _CounterT:

@@ -90,7 +90,9 @@ def test_loading_and_counting_are_offline_and_leave_nothing_behind(tmp_path: Pat
     # where tiktoken would put its cache
     environment = {"TMPDIR": str(tmp_path), "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     printed = run_python(NO_NETWORK + LOAD_AND_COUNT, environment=environment)
-    assert printed.splitlines() == [f"{engine} {name}" for engine in ("tiktoken", "auto") for name in ENCODINGS]
+    # Where nothing was compiled, `auto` says so in the log, which is printed too.
+    loaded = [line for line in printed.splitlines() if line.startswith(("tiktoken", "auto"))]
+    assert loaded == [f"{engine} {name}" for engine in ("tiktoken", "auto") for name in ENCODINGS]
     assert list(tmp_path.iterdir()) == []
 
 
