@@ -321,7 +321,11 @@ class WaitEnded(UpstreamError):
 
 
 class Uncertain(UpstreamError):
-    """The command was sent and the connection broke before its reply came. The arguments are those of `Unavailable`."""
+    """The command was sent and the connection broke before its reply came.
+
+    Args:
+        why, logged: as those of `Unavailable`.
+    """
 
     prefix = "UNCERTAIN"
     clients_fault = False

@@ -17,6 +17,7 @@ from tests.chart_values import CHARTS, own_values_table, values_table, with_sett
 from tests.command_docs import commands_page
 from tests.command_line_docs import command_line_page
 from tests.definition_docs import reference, schema_text
+from tests.log_docs import events_table
 from tests.metric_docs import metrics_page
 from tests.monitoring.dashboard import FILE as DASHBOARD
 from tests.monitoring.dashboard import dashboard_text
@@ -24,6 +25,7 @@ from tests.monitoring.dashboard import dashboard_text
 README = Path(__file__).resolve().parents[1] / "README.md"
 DOCS = README.parent / "docs"
 KUBERNETES = DOCS / "kubernetes.md"
+OPERATIONS = DOCS / "operations.md"
 
 _COMMANDS = re.compile(r"(<!-- commands: .*? -->\n).*?(<!-- end of commands -->)", re.DOTALL)
 
@@ -113,6 +115,11 @@ def with_values(page: str) -> str:
     return _with_part(page, "own values", own_values_table())
 
 
+def with_events(page: str) -> str:
+    """Return docs/operations.md with its generated part as it should be."""
+    return _with_part(page, "events", events_table())
+
+
 def _with_part(page: str, name: str, text: str) -> str:
     part = re.compile(rf"(<!-- {name}: .*? -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
     return part.sub(lambda found: found[1] + text + found[2], page)
@@ -136,3 +143,4 @@ if __name__ == "__main__":
     for path, text in chart_files().items():
         path.write_text(text)
     KUBERNETES.write_text(with_values(KUBERNETES.read_text()))
+    OPERATIONS.write_text(with_events(OPERATIONS.read_text()))

@@ -18,11 +18,13 @@ from sidecar.metrics.counters import Metrics
 from tests.docs import (
     DOCS,
     KUBERNETES,
+    OPERATIONS,
     README,
     chart_files,
     commands_table,
     pages,
     settings_page,
+    with_events,
     with_tables,
     with_values,
 )
@@ -40,6 +42,13 @@ def test_the_table_of_the_readme_is_that_of_the_code() -> None:
 def test_the_pages_are_those_of_the_code() -> None:
     """What is generated in docs/ is what `python -m tests.docs` writes."""
     assert [name for name, text in pages().items() if (DOCS / name).read_text() != text] == []
+
+
+def test_the_events_are_those_of_the_code() -> None:
+    """The table of events in docs/operations.md is what it writes."""
+    page = OPERATIONS.read_text()
+    assert "| `redis.unreachable` | warning |" in page
+    assert with_events(page) == page
 
 
 def test_every_setting_is_on_its_page_once() -> None:
