@@ -51,5 +51,5 @@ class _CoreHandler(logging.Handler):
             if error is not None and (code := _CODE.search(str(error))):
                 facts["error"] = code[1].strip()
         say = _log.error if record.levelno >= logging.ERROR else _log.warning
-        text = _SHOWN_OBJECT.split(record.getMessage(), maxsplit=1)[0]
-        say("temporal.core", text=without_ids(text).strip(), **facts)
+        text = _SHOWN_OBJECT.split(without_ids(record.getMessage()), maxsplit=1)[0]
+        say("temporal.core", text=text.strip(), **facts)
