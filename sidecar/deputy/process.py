@@ -38,6 +38,7 @@ REPLY_TIMEOUT_S = 20.0
 
 def main() -> None:
     """Run the process."""
+    set_up_logs("info")  # until the charge says more: a traceback of Python's own would show texts
     # Who stops the sidecar with the whole group, from a terminal or as systemd does, means the sidecar: it ends the
     # pipe once nothing needs us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""The level of the logs changes by the definitions and SIGHUP, in every process that reads them."""
+"""Format and level of the logs, in every process; the level changes by the definitions and SIGHUP."""
 
 from __future__ import annotations
 
@@ -84,6 +84,15 @@ async def test_a_sidecar(redis_url: str, sidecar_process: StartSidecar, path: Pa
     os.kill(sidecar.pid, signal.SIGHUP)  # the next line comes after those of the client
     await eventually(lambda: sum("log_level" in line for line in lines(sidecar, "reload.done")) == 3, limit_s=LIMIT_S)
     assert len(lines(sidecar, "client.connected")) == before
+
+
+async def test_lines_for_people(redis_url: str, sidecar_process: StartSidecar) -> None:
+    """Who sets the format to `console` gets lines for people from every process, whatever the output is."""
+    settings = {"MEMSIDECAR_WORKERS": "2", "MEMSIDECAR_LOG_FORMAT": "console"}
+    sidecar = sidecar_process(redis_url=redis_url, settings=settings)
+    await eventually(lambda: sidecar.has_printed("sidecar ready"), limit_s=LIMIT_S)
+    assert sum("worker ready" in line for line in sidecar.tail()) == 2
+    assert not any(line.startswith("{") for line in sidecar.tail())
 
 
 async def test_several_processes(redis_url: str, sidecar_process: StartSidecar, path: Path) -> None:
