@@ -193,7 +193,7 @@ async def test_definitions_are_looked_up_at_use(redis_client: Redis, steps: Flus
     catalogue.replace({"chat": replace(CHAT, max_tokens=500)}, strict=False)
     assert (await carry_out(steps, order, "b")).messages == 5
     catalogue.replace({"other": replace(CHAT, id="other")}, strict=False)
-    with pytest.raises(UnknownMemory, match="chat:i"):
+    with pytest.raises(UnknownMemory, match="no memory definition 'chat'"):
         await carry_out(steps, order, "c")
     assert (await carry_out(steps, FlushOrder("other", "i"), "d")).status == "not-due"
 
@@ -280,5 +280,5 @@ async def test_a_preview_of_nothing(redis_client: Redis, steps: FlushSteps) -> N
 
 async def test_a_preview_of_an_unknown_definition(steps: FlushSteps) -> None:
     """A definition that is not one of ours is refused by name."""
-    with pytest.raises(UnknownMemory, match="gone:i"):
+    with pytest.raises(UnknownMemory, match="no memory definition 'gone'"):
         await steps.preview(FlushOrder("gone", "i"))
