@@ -328,11 +328,13 @@ def _run(work: Coroutine[Any, Any, int | None]) -> NoReturn:
             await work or 0
         )  # the loop's own end would wait for threads that count tokens for clients that have gone
 
+    problems: list[str] = []
     try:
         uvloop.run(to_the_end())
     except* ConfigurationError as wrong:
         problems = [problem for each in _leaves(wrong) for problem in each.problems]
-        raise ConfigurationError(problems) from None
+    # Not within `except*`: Python 3.11.2, which is Debian 12's, would put it into a group, which nobody catches.
+    raise ConfigurationError(problems)
 
 
 def _leaves(group: BaseExceptionGroup[ConfigurationError]) -> list[ConfigurationError]:
