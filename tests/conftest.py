@@ -16,6 +16,7 @@ import pytest
 import redis
 import redis.asyncio
 
+from sidecar.dev import ports
 from sidecar.dev.binaries import find_redis_server, find_temporal
 from sidecar.dev.ports import free_port
 from sidecar.dev.problems import ProgramMissing
@@ -25,6 +26,16 @@ from tests.support.requirements import missing
 
 REDIS_VARIABLE = "MEMSIDECAR_TEST_REDIS"
 """Environment variable with the path of the redis-server to test against; unset: the one on this machine."""
+
+
+def pytest_configure() -> None:
+    """Give each of several processes that test side by side ports of its own.
+
+    A port that one of them has drawn is free until its server listens; the others cannot know, and in thousands of
+    draws it happens.
+    """
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports.CHOICE = ports.CHOICE[number :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
 
 
 SESSION = pytest.StashKey[pytest.Session]()

@@ -23,7 +23,7 @@ def test_every_text_is_counted_in_turn() -> None:
     sample = CountingMeter(counted.append).measure(seconds=0.01, warm_up_s=0)
     assert counted[:TEXTS] == list(texts())[: len(counted)]
     assert sample.requests == len(counted) - BLOCK
-    assert 0 < sample.seconds < 0.1
+    assert 0 < sample.seconds < 2.0  # a hundredth, on a machine that does nothing else
 
 
 def test_a_different_count_is_noticed() -> None:

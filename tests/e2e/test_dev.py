@@ -190,7 +190,7 @@ async def test_a_second_ctrl_c_kills(children: Children, tmp_path: Path) -> None
     dev.interrupt()
     await eventually(lambda: dev.has_printed("Stopping sidecar, redis"), why="the first Ctrl-C was not heard")
     dev.interrupt()
-    assert dev.wait(5) == 130
+    assert dev.wait(15) == 130, "it waits for the one that does not stop"
     await gone(programs)
     assert os.listdir(tmp_path) == []
 

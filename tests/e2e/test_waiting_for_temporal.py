@@ -22,7 +22,7 @@ from tests.temporal.toy_codec import ENCODING
 SELDOM = {"MEMSIDECAR_SWEEP_INTERVAL_S": "3600", "MEMSIDECAR_TEMPORAL_TASK_QUEUE": "nobody-polls"}
 """No sweeps and no worker: a flush that is waited for does not end."""
 
-PROMPT_S = 4.0
+PROMPT_S = 8.0
 """What "at once" means for a process on a busy machine."""
 
 

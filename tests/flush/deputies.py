@@ -1,7 +1,7 @@
 """Deputies for tests: the real one, and odd ones. As a program, `python -m tests.flush.deputies KIND`, an odd one.
 
-`stuck` takes errands and never finishes one; it says on standard error when one is recalled. `late` never says that it
-is ready. `holder` starts a real deputy, says its process id, and waits to be killed.
+`stuck` takes errands and never finishes one; it says on standard error when it begins one, and when one is recalled.
+`late` never says that it is ready. `holder` starts a real deputy, says its process id, and waits to be killed.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ class Stuck:
         raise AssertionError("unreachable")
 
     async def _wait(self, what: str, name: str) -> None:
+        print(f"begun: {what} {name}", file=sys.stderr, flush=True)
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:

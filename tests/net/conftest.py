@@ -23,6 +23,7 @@ from sidecar.net.listener import Listener
 from sidecar.net.server import MAX_CLIENTS, Server
 from sidecar.resp.watched import Credentials
 from tests.support.addressing import addressing
+from tests.support.waiting import DIAL_LIMIT_S
 
 Done = Callable[[object], None]
 
@@ -125,7 +126,7 @@ class Fronts:
     ) -> Front:
         metrics, executed = Metrics(), Executed(at_once)
         server = Server(
-            dial=Dialer(RedisEndpoint("127.0.0.1", redis_port)).connect,
+            dial=Dialer(RedisEndpoint("127.0.0.1", redis_port), connect_timeout_s=DIAL_LIMIT_S).connect,
             commands=COMMANDS,
             resolve=addressing().resolve,
             identify=executed.identify,

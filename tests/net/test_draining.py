@@ -31,7 +31,7 @@ from tests.net.test_connection import command
 from tests.support.addressing import addressing
 from tests.support.certificates import Authority
 from tests.support.children import StartRedis
-from tests.support.waiting import eventually
+from tests.support.waiting import DIAL_LIMIT_S, eventually
 
 Redis = redis.asyncio.Redis
 P = TypeVar("P", bound=asyncio.Protocol)
@@ -276,7 +276,7 @@ class TestClientsThatDoNotGo:
 
 async def test_a_connection_that_is_still_dialling(redis_server: RedisServer, redis_client: Redis) -> None:
     """What a client has sent before its connection to Redis was there is answered, and nothing keeps the end."""
-    dialler = Dialer(RedisEndpoint("127.0.0.1", redis_server.port))
+    dialler = Dialer(RedisEndpoint("127.0.0.1", redis_server.port), connect_timeout_s=DIAL_LIMIT_S)
     may_dial = asyncio.Event()
 
     async def late(factory: Callable[[], P]) -> P:

@@ -28,7 +28,7 @@ from sidecar.resp.watched import Credentials
 from sidecar.store.pipe import Pipe, Reply
 from tests.support.addressing import addressing
 from tests.support.children import StartRedis
-from tests.support.waiting import eventually
+from tests.support.waiting import DIAL_LIMIT_S, eventually
 
 ANN = Credentials(b"ann", b"secret-ann")
 BOB = Credentials(b"bob", b"secret-bob")
@@ -65,7 +65,7 @@ class People:
     def __init__(
         self, port: int, *, idle_s: float = 60.0, waiting: list[Callable[[object], None]] | None = None
     ) -> None:
-        self.dialer = Dialer(RedisEndpoint("127.0.0.1", port))
+        self.dialer = Dialer(RedisEndpoint("127.0.0.1", port), connect_timeout_s=DIAL_LIMIT_S)
         self.closed: list[Pipe] = []
         self.metrics = Metrics()
         self.identities = Identities(
@@ -195,8 +195,9 @@ class TestWhoItIs:
         """An old password is good for nothing, though a connection that it once opened still stands."""
         identity = await people.find(ANN, None)
         assert isinstance(identity, Identity)
+        assert await ask(identity, "PING") == b"PONG", "it has not been opened"
         await set_user(admin, "ann", "resetpass", ">new")
-        assert await ask(identity, "PING") == b"PONG"
+        assert await ask(identity, "PING") == b"PONG", "it does not stand any more"
         assert await people.name(ANN) is NotIdentified
         assert await people.name(Credentials(b"ann", b"new"), ANN, None) == "ann"
 
@@ -430,7 +431,7 @@ class TestEnds:
         found: list[object] = []
         people.identities.identify((ANN, None), None, found.append)
         await asyncio.sleep(0)
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(5):
             await people.identities.close(0.0)
         assert found == []
         silent.close()

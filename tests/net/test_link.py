@@ -17,7 +17,7 @@ from sidecar.net.link import Link
 from sidecar.resp.watched import Credentials
 from sidecar.resp.wire import pack
 from sidecar.store.pipe import Reply
-from tests.support.waiting import eventually
+from tests.support.waiting import DIAL_LIMIT_S, eventually
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -37,7 +37,7 @@ class Owner:
 
 
 async def to(port: int) -> Link:
-    return await Dialer(RedisEndpoint("127.0.0.1", port)).connect(Link)
+    return await Dialer(RedisEndpoint("127.0.0.1", port), connect_timeout_s=DIAL_LIMIT_S).connect(Link)
 
 
 @asynccontextmanager

@@ -135,7 +135,7 @@ class TestCalls:
         await pipe.drained(5)
         assert len(replies) == 500
         pipe.call(["BLPOP", "none", 0], replies.append, resend=True)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(5):
             await pipe.drained(0.05)
         assert len(replies) == 500
 

@@ -22,13 +22,14 @@ from tests.net.securing import listening
 from tests.support.certificates import Authority
 from tests.support.children import StartRedis
 from tests.support.tls_relay import tls_relay
+from tests.support.waiting import DIAL_LIMIT_S
 
 
 class Watched:
     """Dials one Redis, and counts."""
 
     def __init__(self, port: int) -> None:
-        self._dialer = Dialer(RedisEndpoint(LOOPBACK, port))
+        self._dialer = Dialer(RedisEndpoint(LOOPBACK, port), connect_timeout_s=DIAL_LIMIT_S)
         self.dialled = 0
         self.suspected = 0
 

@@ -51,6 +51,6 @@ async def test_stopping_has_a_limit(start_front: Fronts, redis_server: RedisServ
     client = await front.connect()
     client.writer.write(b"MEMCLEAR a\r\n")
     await eventually(lambda: front.executed.waiting)
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(10):
         await front.server.close(0.05)
     assert await client.rest() == b""

@@ -26,6 +26,7 @@ from sidecar.store.memory_store import Found, MemoryStore
 from sidecar.store.pipe import Reply
 from sidecar.store.wakeups import Wakeups
 from tests.flush.memories import SPACE, Entry
+from tests.support.waiting import DIAL_LIMIT_S
 
 T = TypeVar("T")
 
@@ -69,14 +70,14 @@ class LiveStore:
         self.answered = 0
         endpoint = RedisEndpoint.parse(url)
         self.pipe = Multiplexer(
-            Dialer(endpoint).connect,
+            Dialer(endpoint, connect_timeout_s=DIAL_LIMIT_S).connect,
             credentials=Credentials(*(each.encode() for each in user)) if user else None,
             database=endpoint.database,
             deadline_s=deadline_s,
             on_reconnect=self._reconnected,
         )
         name, password = user or (None, None)
-        self.dialer = Dialer(endpoint)
+        self.dialer = Dialer(endpoint, connect_timeout_s=DIAL_LIMIT_S)
         self.client = redis_client(self.dialer, username=name, password=password, database=endpoint.database)
         self.wakeups = Wakeups(self.client)
         self.tally = Metrics()

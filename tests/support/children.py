@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sidecar.dev.ports import free_port
-from sidecar.dev.processes import ChildProcess
+from sidecar.dev.processes import READY_LIMIT_S, ChildProcess
 from sidecar.dev.servers import RedisServer, SidecarProcess, TemporalServer, WorkerProcess
 from tests.support.waiting import eventually
 
@@ -68,6 +68,8 @@ class Children:
         child from the same loop passes `wait=False` and awaits `asyncio.to_thread(child.wait_ready)` itself.
         """
         self._started.append(child)
+        if child.ready_limit_s >= READY_LIMIT_S:  # no test of the limit itself
+            child.ready_limit_s = max(child.ready_limit_s, PATIENCE_S)
         if wait:
             child.start()
         else:

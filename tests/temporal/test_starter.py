@@ -24,7 +24,7 @@ from tests.temporal.conftest import StartWorker
 from tests.temporal.scripted import ScriptedSteps
 
 ORDER = FlushOrder("chat", "i")
-REFUSED_SECONDS = 0.5
+REFUSED_SECONDS = 1.5
 """A refused connection shows at once; the margin is for a busy machine."""
 
 
@@ -188,7 +188,7 @@ async def test_a_server_that_hangs(start_temporal: StartTemporal) -> None:
             began = time.monotonic()
             with pytest.raises(EngineUnavailable):
                 await engine.start(ORDER)
-            assert time.monotonic() - began < 1.0
+            assert time.monotonic() - began < CALL_SECONDS  # which is the limit by default
             assert not await engine.healthy()
     finally:
         os.kill(server.pid, signal.SIGCONT)

@@ -25,7 +25,7 @@ from tests.temporal.conftest import StartWorker
 from tests.temporal.late_importer import NAME, LateImporter
 from tests.temporal.scripted import ScriptedSteps
 
-PROMPT_SECONDS = 2.0
+PROMPT_SECONDS = 5.0
 """What "at once" means on a busy machine."""
 
 

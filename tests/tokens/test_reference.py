@@ -84,8 +84,17 @@ def test_a_million_blanks_are_counted(encoding: str, pieces: list[str]) -> None:
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_blanks_do_not_stop_other_threads(encoding: str) -> None:
-    """While megabytes of blanks are counted, other threads go on: none waits for most of the time that it takes."""
-    counter, ended = TiktokenCounter(encoding), threading.Event()
+    """While megabytes of blanks are counted, other threads go on: none waits for most of the time that it takes.
+
+    A busy machine may keep this thread waiting, but not every time.
+    """
+    counter = TiktokenCounter(encoding)
+    assert any(longest < took / 2 for longest, took in (_waited_for_blanks(counter) for _ in range(5)))
+
+
+def _waited_for_blanks(counter: TiktokenCounter) -> tuple[float, float]:
+    """Count in another thread; return the longest time that this one stood still, and the whole, in seconds."""
+    ended = threading.Event()
     waited = 0.0
     with ThreadPoolExecutor(1) as pool:
         begun = last = time.perf_counter()
@@ -96,7 +105,7 @@ def test_blanks_do_not_stop_other_threads(encoding: str) -> None:
             waited, last = max(waited, now - last), now
         took = time.perf_counter() - begun
     assert counted.result() == 3 * MILLION // 128 + 2
-    assert max(waited, time.perf_counter() - last) < took / 2
+    return max(waited, begun + took - last), took
 
 
 def test_no_list_is_made_of_millions_of_tokens() -> None:

@@ -106,7 +106,7 @@ async def test_a_cancelled_wait_leaves_the_next_element_to_others(
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     await abandoned.aclose()
-    await eventually(lambda: _blocked(behind) == 0, limit_s=2, why="the abandoned BLPOP still waits")
+    await eventually(lambda: _blocked(behind) == 0, why="the abandoned BLPOP still waits")
     next_one = asyncio.create_task(client.blpop(["jobs"], timeout=0))
     await eventually(lambda: _blocked(behind) == 1)
     assert behind.rpush("jobs", "one") == 1

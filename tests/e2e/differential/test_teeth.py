@@ -6,6 +6,7 @@ import pytest
 
 from sidecar.dev.servers import RedisServer, SidecarProcess
 from tests.e2e.differential import tampering
+from tests.e2e.differential.peer import LIMIT_S as USUAL_LIMIT_S
 from tests.e2e.differential.script import parse
 from tests.e2e.differential.tampering import Relay, Tamper
 from tests.e2e.differential.theatre import Theatre
@@ -36,11 +37,13 @@ TAMPERINGS = [
 ]
 
 
-def through(redis: RedisServer, sidecar: SidecarProcess, tamper: Tamper, *, mixed: bool) -> list[str]:
+def through(
+    redis: RedisServer, sidecar: SidecarProcess, tamper: Tamper, *, mixed: bool, limit_s: float = LIMIT_S
+) -> list[str]:
     """Play the sequence with a tampering relay in front of the sidecar and return the differences."""
     (sequence,) = parse("teeth", SEQUENCE)
     relay = Relay(sidecar.port, tamper)
-    theatre = Theatre(redis, relay.port, limit_s=LIMIT_S)
+    theatre = Theatre(redis, relay.port, limit_s=limit_s)
     try:
         if mixed:
             return theatre.compare_mixed(sequence, "1", special=True)[1]
@@ -53,7 +56,7 @@ def through(redis: RedisServer, sidecar: SidecarProcess, tamper: Tamper, *, mixe
 @pytest.mark.parametrize("mixed", [False, True], ids=["plain", "mixed"])
 def test_an_honest_relay_is_not_noticed(corpus_redis: RedisServer, corpus_sidecar: SidecarProcess, mixed: bool) -> None:
     """Without tampering there is no difference, so the differences below come from the tampering."""
-    assert through(corpus_redis, corpus_sidecar, lambda piece: piece, mixed=mixed) == []
+    assert through(corpus_redis, corpus_sidecar, lambda piece: piece, mixed=mixed, limit_s=USUAL_LIMIT_S) == []
 
 
 @pytest.mark.parametrize("mixed", [False, True], ids=["plain", "mixed"])
