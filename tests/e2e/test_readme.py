@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +13,36 @@ import pytest
 import redis
 
 from sidecar.dev.binaries import find_redis_server
-from sidecar.dev.servers import SidecarProcess, TemporalServer
+from sidecar.dev.servers import RedisServer, SidecarProcess, TemporalServer
 from tests.e2e.agents import as_map
-from tests.support.children import StartSidecar, StartWorker
+from tests.support.children import Children, StartSidecar, StartWorker
 
 CONTENTS = ("user", "Where is my parcel?", "assistant", "It left Rotterdam at 14:05.")
 
 
+@pytest.fixture(scope="module")
+def started(redis_server: RedisServer, temporal_server: TemporalServer) -> Iterator[SidecarProcess]:
+    """A sidecar and a worker for all tests of this file."""
+    children = Children()
+    url, temporal, queue = redis_server.url, temporal_server.address, {"MEMSIDECAR_TEMPORAL_TASK_QUEUE": "readme"}
+    StartWorker(children)(redis_url=url, temporal_address=temporal, settings=queue)
+    yield StartSidecar(children)(redis_url=url, engine="temporal", temporal_address=temporal, settings=queue)
+    children.stop_all()
+
+
 @pytest.fixture
-def whole(
-    redis_url: str, temporal_server: TemporalServer, sidecar_process: StartSidecar, worker_process: StartWorker
-) -> SidecarProcess:
-    """Redis, Temporal, a sidecar and a worker."""
-    queue = {"MEMSIDECAR_TEMPORAL_TASK_QUEUE": "readme"}
-    worker_process(redis_url=redis_url, temporal_address=temporal_server.address, settings=queue)
-    return sidecar_process(
-        redis_url=redis_url, engine="temporal", temporal_address=temporal_server.address, settings=queue
-    )
+def whole(started: SidecarProcess, redis_url: str) -> SidecarProcess:
+    """Redis, which is empty, Temporal, a sidecar and a worker."""
+    assert started.running, f"the sidecar has ended with {started.exit_code}, and Redis at {redis_url} is up"
+    return started
+
+
+def appends(sidecar: SidecarProcess) -> float:
+    """Return how many MEMAPPEND the metrics page counts, which must have them."""
+    with urllib.request.urlopen(sidecar.metrics_url, timeout=10) as page:
+        text = page.read().decode()
+    (count,) = re.findall(r'^memsidecar_commands_total\{command="MEMAPPEND",outcome="ok"\} (\S+)$', text, re.MULTILINE)
+    return float(count)
 
 
 def redis_cli(port: int, *words: str) -> str:
@@ -51,9 +66,9 @@ def test_the_first_session_works_in_redis_cli(whole: SidecarProcess) -> None:
     assert flushed["workflow-id"].startswith("memflush:")
     info = as_map(redis_cli(port, "MEMINFO", "chat:42").splitlines())
     assert (info["messages"], info["last-flush-strategy"]) == ("1", "hybrid_summary")
-    with urllib.request.urlopen(whole.metrics_url, timeout=10) as page:
-        text = page.read().decode()
-    assert 'memsidecar_commands_total{command="MEMAPPEND",outcome="ok"} 1.0' in text
+    counted = appends(whole)
+    redis_cli(port, "MEMAPPEND", "chat:42", *CONTENTS)
+    assert (counted >= 1, appends(whole)) == (True, counted + 1)
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
