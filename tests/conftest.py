@@ -63,7 +63,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def shared_children() -> Iterator[Children]:
     """What lives as long as the run."""
-    children = Children()
+    children = Children(shared=True)
     yield children
     children.stop_all()
 

@@ -55,10 +55,20 @@ def ready(child: ChildProcess) -> None:
     assert child.becomes(child.is_ready, limit_s=PATIENCE_S), f"{child.name}: {child.ready_sign}"
 
 
-class Children:
-    """Every program that a test, or the whole run, has started."""
+SWEEP_NOTHING = {"MEMSIDECAR_SWEEP_INTERVAL_S": "3600", "MEMSIDECAR_TEMPORAL_SWEEP_INTERVAL_S": "86400"}
+"""Settings of a sidecar or worker that looks for marks when all tests are over."""
 
-    def __init__(self) -> None:
+
+class Children:
+    """Every program that a test, or the whole run, has started.
+
+    Args:
+        shared: they run beside other tests, on the same Redis, so they must not sweep: those tests leave marks in the
+            outbox, and ask later what has become of them.
+    """
+
+    def __init__(self, *, shared: bool = False) -> None:
+        self.settings = SWEEP_NOTHING if shared else {}
         self._started: list[ChildProcess] = []
 
     def add(self, child: Child, *, wait: bool = True) -> Child:
@@ -171,7 +181,8 @@ class StartSidecar:
             settings=settings,
         )
         port = free_port() if port is None else port
-        sidecar = SidecarProcess(port=port, http_port=free_port(), settings=environment)
+        settings = self._children.settings | environment
+        sidecar = SidecarProcess(port=port, http_port=free_port(), settings=settings)
         return self._children.add(sidecar, wait=wait)
 
 
@@ -198,4 +209,4 @@ class StartWorker:
             definitions=definitions,
             settings=settings,
         )
-        return self._children.add(WorkerProcess(settings=environment), wait=wait)
+        return self._children.add(WorkerProcess(settings=self._children.settings | environment), wait=wait)
