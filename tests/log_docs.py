@@ -38,12 +38,26 @@ OF_OTHERS = {
     "temporal.core": (("warning", "error"), ("target", "text", "error")),
 }
 
+_OF_A_COMMAND = ("command", "outcome", "memory", "trace", "request_bytes", "ms", "left_out")
+_OF_A_FLUSH = ("memory", "trace")
+
+UNPACKED = {
+    "command.failed": _OF_A_COMMAND,
+    "command.slow": _OF_A_COMMAND,
+    "flush.broke_off": _OF_A_FLUSH,
+    "flush.failed": _OF_A_FLUSH,
+    "flush.fell_back": ("trace",),
+}
+"""Fields that stand in a dictionary which the call unpacks."""
+
 MEANINGS = {
     "client.connected": "A client has come; `redis_sees` is our end of its connection to Redis.",
     "client.held_limit": "All clients together held more than `MAX_HELD_BYTES`; this one, which held most, was let go.",
     "client.output_limit": "A client left more than `MAX_OUTPUT_BYTES` of its replies unread, and was let go.",
     "clients.cannot_accept": "The process has no descriptor, or no memory, for one more client.",
-    "command.failed": "A bug of ours: the client got an `ERR` that says so. Please report it.",
+    "command.failed": "A MEM command failed, and not by its client's fault: `outcome` is the first word of the error, `why` "
+    "what a log may show of it. With an `exception` it is a bug of ours; please report it.",
+    "command.slow": "A MEM command took longer than `SLOW_COMMAND_MS`, though it was not asked to wait.",
     "deputy.errand_failed": "A bug of ours in the process for large flushes; the flush fails and comes again.",
     "deputy.lost": "The process for large flushes ended in the middle; that part is done again.",
     "deputy.missing": "There is no process for large flushes; this one is done here, and appends are slower meanwhile.",
@@ -87,8 +101,8 @@ MEANINGS = {
     "temporal.worker_failed": "The SDK's worker ended; another one is started.",
     "temporal.worker_left_behind": "The SDK's worker did not stop within `seconds`.",
     "thread.failed": "A bug in a thread.",
-    "tokens.engine_unusable": "A way to count tokens does not do here; the next one is taken.",
-    "tokens.slower": "The fast way to count tokens was given up.",
+    "tokens.engine_missing": "Nothing was compiled here: tokens are counted by tiktoken, which is slower.",
+    "tokens.engine_unusable": "What was compiled does not count as it should: tokens are counted by tiktoken.",
     "wakeups.refused": "The Redis user may not subscribe; clients that wait for a lock or a message look every second.",
     "worker ready": "A process of `--workers` is up; of `memsidecar worker`: it polls Temporal.",
     "worker stopping": "A process of `--workers` stops.",
@@ -117,10 +131,10 @@ def events() -> dict[str, Event]:
         event = found.setdefault(name, Event())
         event.levels |= set(levels)
         for keyword in call.keywords:
-            shown = "exception" if keyword.arg == "exc_info" else keyword.arg
-            if shown == "extra" or shown is None:
-                continue
-            event.fields[shown] = None
+            if keyword.arg is None:
+                event.fields |= dict.fromkeys(() if name in OF_OTHERS else UNPACKED[name])
+            elif keyword.arg != "extra":
+                event.fields["exception" if keyword.arg == "exc_info" else keyword.arg] = None
         if isinstance(call.func, ast.Attribute) and call.func.attr == "exception":
             event.fields["exception"] = None
     return found
