@@ -7,6 +7,7 @@ it stands in the library's source as it is, with its `%s`; what was filled in, o
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import threading
@@ -18,7 +19,7 @@ from typing import Any, TextIO
 
 import structlog
 
-PACKAGE = str(Path(__file__).resolve().parents[1])
+PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 FRAMES_TO_THE_CALLER = 20
 """Between a library's call and our handler lie a few frames of `logging`, and of whoever wraps it."""
