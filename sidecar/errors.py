@@ -248,8 +248,10 @@ _QUOTES_NOTHING = re.compile(
 
 
 def _unquoting(line: str) -> str:
-    """Return what of an error of Redis quotes nothing: all of it, or its first word."""
-    if line == _RIGHTS or _QUOTES_NOTHING.match(line):
+    """Return what of an error of Redis quotes nothing: all, our own words for a missing right, or the first word."""
+    if line.startswith("NOPERM"):
+        return _RIGHTS
+    if _QUOTES_NOTHING.match(line):
         return line
     word = line.partition(" ")[0]
     return word if re.fullmatch("[A-Z]{2,20}", word) else "an error"

@@ -188,13 +188,18 @@ def test_texts(problem: MemsidecarError, text: str) -> None:
 
 QUOTED = "swordfish"
 
+RIGHTS = (
+    "NOPERM this user may not run a command, or touch a key, that memories need; "
+    "grant +@read +@write +@scripting +@connection +time on the keys of its memories"
+)
+
 LOGGED: list[tuple[BaseException, str]] = [
     (UnknownMemory(QUOTED, ["chat"]), "NOMEMORY"),
     (UnknownMemory.definition(QUOTED, ["chat"]), "NOMEMORY"),
     (BadMessage(QUOTED), "BADMESSAGE"),
     (TemplateProblem(QUOTED), "TEMPLATE"),
     (NotIdentified(QUOTED.encode()), "NOAUTH"),
-    (RedisRefused(f"NOPERM User {QUOTED} has no permissions to run the 'get' command"), "NOPERM"),
+    (RedisRefused(f"NOPERM User {QUOTED} has no permissions to run the 'get' command"), RIGHTS),
     (RedisRefused(f"ERR unknown command '{QUOTED}', with args beginning with: "), "ERR"),
     (RedisRefused(f"{QUOTED} and more"), "an error"),
     (RedisRefused("LOADING Redis is loading the dataset in memory"), "LOADING Redis is loading the dataset in memory"),

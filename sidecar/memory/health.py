@@ -157,7 +157,7 @@ class Health:
         except TimeoutError:
             return f"Redis did not answer within {READY_LIMIT_S:g} s"
         except UpstreamError as problem:
-            return str(problem)
+            return problem.logged  # not its text, which may name a user: whoever asks has not logged in
         return None
 
     async def redis_round_trip(self) -> float:
