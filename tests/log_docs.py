@@ -55,7 +55,7 @@ MEANINGS = {
     "client.held_limit": "All clients together held more than `MAX_HELD_BYTES`; this one, which held most, was let go.",
     "client.output_limit": "A client left more than `MAX_OUTPUT_BYTES` of its replies unread, and was let go.",
     "clients.cannot_accept": "The process has no descriptor, or no memory, for one more client.",
-    "command.failed": "A MEM command failed, and not by its client's fault: `outcome` is the first word of the error, `why` "
+    "command.failed": "A MEM command failed, not by its client's fault: `outcome` is the error's first word, `why` "
     "what a log may show of it. With an `exception` it is a bug of ours; please report it.",
     "command.slow": "A MEM command took longer than `SLOW_COMMAND_MS`, though it was not asked to wait.",
     "deputy.errand_failed": "A bug of ours in the process for large flushes; the flush fails and comes again.",

@@ -35,7 +35,7 @@ def test_the_sources_are_read() -> None:
         ["worker", "how", "again_in_s"],
     )
     assert found["flush.broke_off"].levels == {"warning", "error"}
-    assert list(found["flush.broke_off"].fields) == ["memory", "error", "exception"]
+    assert list(found["flush.broke_off"].fields) == ["error", "memory", "trace", "exception"]
     assert found["gate.closed"].levels == {"warning", "error"}
     assert list(found["outbox.odd_name"].fields) == ["shard"]
     assert set(OF_OTHERS) <= set(found)

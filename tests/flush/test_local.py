@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from structlog.testing import capture_logs
 
 from sidecar.errors import EngineUnavailable, Uncertain, UnknownMemory
 from sidecar.flush.local import MAX_ROUNDS, LocalEngine
 from sidecar.flush.steps import FlushSteps
 from sidecar.flush.trying import Patience
-from sidecar.memory.label import label
 from sidecar.memory.ports import FlushEngine, FlushOrder, FlushOutcome
 from sidecar.memory.stored_message import StoredMessage
 from sidecar.store.flush_store import FlushStore
 from sidecar.store.flush_words import CommitReply
-from sidecar.store.lease import Lease
-from tests.commands.test_traceparent import VALUE
 from tests.flush.memories import DEFINITIONS, SPACE, SUMMED, LiveMemory, WordCounter, talk
 from tests.support.children import StartRedis
 from tests.support.waiting import eventually
@@ -280,52 +275,6 @@ async def test_a_summariser_that_crashes(redis_client: Redis, gate: Gate, memory
     assert gate.arrived == 2
     assert "some text" in (await memory.meta())["summary"]
     await engine.close()
-
-
-class Crashing(FlushStore):
-    """A store whose plans cannot be staged."""
-
-    crashes = True
-
-    async def stage_plan(self, lease: Lease, plan: bytes) -> tuple[str, bytes]:
-        if self.crashes:
-            raise RuntimeError("a message's text")
-        return await super().stage_plan(lease, plan)
-
-
-async def test_a_step_that_crashes(redis_client: Redis, gate: Gate, memory: LiveMemory) -> None:
-    """A step that raises fails the flush, which is recorded; memory and mark stay, and the next run works."""
-    await memory.append(talk(20))
-    before = await memory.messages()
-    store = Crashing(redis_client, SPACE)
-    gate.open.set()
-    engine = engine_of(redis_client, gate, store=store)
-    outcome = await (await engine.start(ORDER)).outcome()
-    assert (outcome.status, outcome.error) == ("failed", "internal error: RuntimeError")
-    meta = await memory.meta()
-    assert (meta["last_status"], meta["last_error"]) == ("failed", "internal error: RuntimeError")
-    assert "flush_run" not in meta
-    assert await memory.messages() == before
-    assert await memory.marked()
-    store.crashes = False
-    assert (await (await engine.start(ORDER)).outcome()).status == "done"
-    await engine.close()
-
-
-async def test_what_the_log_says_of_a_crash(redis_client: Redis, gate: Gate, memory: LiveMemory) -> None:
-    """Which memory, by its label, and in which trace it was, if in any."""
-    await memory.append(talk(20))
-    gate.open.set()
-    engine = engine_of(redis_client, gate, store=Crashing(redis_client, SPACE))
-    with capture_logs() as lines:
-        for order in (ORDER, replace(ORDER, trace=VALUE)):
-            await (await engine.start(order)).outcome()
-    await engine.close()
-    about = {"event": "flush.broke_off", "memory": label(ORDER.definition, ORDER.instance), "log_level": "error"}
-    assert [{**line, "exc_info": True} for line in lines] == [
-        {**about, "exc_info": True},
-        {**about, "exc_info": True, "trace": VALUE.split("-")[1]},
-    ]
 
 
 async def test_close_lets_others_take_over(
