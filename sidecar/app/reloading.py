@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 
 class DefinitionsReload:
-    """Reads the definitions anew when asked. What is wrong is logged whole, and what was in force stays.
+    """Reads the definitions anew when asked. Each mistake is logged by its place, and what was in force stays.
 
     Args:
         settings: say where the definitions are.

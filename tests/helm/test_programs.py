@@ -48,6 +48,7 @@ ANOTHER: dict[str, Any] = {
     "token_engine": "tiktoken",
     "tracing": "otlp",
     "log_level": "debug",
+    "log_format": "console",
 }
 """For settings that are no plain number: another value than the default's."""
 

@@ -15,6 +15,7 @@ from tests.support.children import Children, StartSidecar
 
 ONE = """
 strict: true
+log_level: warning
 defaults: {max_messages: 6, flush: {strategy: fifo, target: 0.5}}
 definitions: [{id: first}]
 """
@@ -59,6 +60,13 @@ async def test_strict(strict_talk: Talk, talk: Talk) -> None:
     assert await strict_talk.ask("MEMDEFS") == ["first", "second", "third"]
     assert (await talk.say("elsewhere:one", "hello"))["appended"] == 1
     assert "default" in await talk.ask("MEMDEFS")
+
+
+@shows("log_level")
+async def test_log_level(strict_sidecar: SidecarProcess, strict_talk: Talk) -> None:
+    """Lines below it are not written: not that the sidecar is ready, which is told at `info`."""
+    await strict_talk.ask("PING")
+    assert not any('"info"' in line for line in strict_sidecar.tail())
 
 
 @shows("defaults")
