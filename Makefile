@@ -8,6 +8,8 @@ PYTHON ?= python3
 ARGS ?=
 # Tests at a time. They mostly wait for servers, so four keep two cores busy; 0 runs them one by one in this process.
 WORKERS ?= 4
+# Neighbours go to the same process, so that what a file's tests share is started once, until another has nothing to do.
+SIDE_BY_SIDE = -n $(WORKERS) --dist worksteal
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -56,11 +58,11 @@ dev: $(INSTALLED) ## run memsidecar with an embedded Redis, for trying it out (A
 # The wheel takes one core more than a minute, so it is compiled beside the checks that do not need it.
 test: $(INSTALLED) ## format, lint, types, tests: what CI runs (ARGS="..." for pytest)
 	$(MAKE) -j2 test-sources $(COMPILED)
-	$(WITH_BIN) $(WITH_COMPILED) $(BIN)/python -m pytest -n $(WORKERS) $(COMPILED_TESTS)
+	$(WITH_BIN) $(WITH_COMPILED) $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(COMPILED_TESTS)
 
 # A recipe that begins after `lint`, whatever -j says: a mistake that takes seconds to find is found in seconds.
 test-sources: lint $(HELM)
-	$(WITH_BIN) $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	$(WITH_BIN) $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 lint: $(INSTALLED) ## format, lint and types, without the tests
 	$(BIN)/python -m ruff format --check .

@@ -9,9 +9,8 @@ import pytest
 import redis.asyncio
 
 from benchmarks.accounts import Accounts
-from sidecar.dev.servers import RedisServer
+from sidecar.dev.servers import SidecarProcess
 from sidecar.memory.keys import KeySpace, MemoryKeys
-from tests.support.children import StartSidecar
 
 MEMORY = "default:audited"
 KEYS = KeySpace().keys("default", "audited")
@@ -21,14 +20,11 @@ Damage = Callable[[Client, MemoryKeys, list[str]], Awaitable[Any]]
 
 
 @pytest.fixture
-async def clients(
-    redis_server: RedisServer, redis_url: str, sidecar_process: StartSidecar
-) -> AsyncIterator[tuple[Client, Client]]:
+async def clients(redis_url: str, plain_sidecar: SidecarProcess) -> AsyncIterator[tuple[Client, Client]]:
     """Redis itself, and a sidecar before it; both answer text in RESP3."""
-    sidecar = sidecar_process(redis_url=redis_url)
     async with (
         Client.from_url(redis_url, decode_responses=True, protocol=3) as direct,
-        Client.from_url(sidecar.url, decode_responses=True, protocol=3) as served,
+        Client.from_url(plain_sidecar.url, decode_responses=True, protocol=3) as served,
     ):
         yield direct, served
 

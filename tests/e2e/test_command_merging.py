@@ -13,7 +13,6 @@ import redis
 from sidecar.commands.merging import merge
 from sidecar.commands.table import COMMANDS
 from sidecar.dev.servers import SidecarProcess
-from tests.support.children import StartSidecar
 
 OURS = sorted(row.name.lower() for row in COMMANDS.values())
 
@@ -75,8 +74,8 @@ def direct(redis_server: Any) -> int:
 
 
 @pytest.fixture
-def sidecar(redis_url: str, sidecar_process: StartSidecar) -> SidecarProcess:
-    return sidecar_process(redis_url=redis_url)
+def sidecar(plain_sidecar: SidecarProcess) -> SidecarProcess:
+    return plain_sidecar
 
 
 REQUESTS = [

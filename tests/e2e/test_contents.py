@@ -9,9 +9,8 @@ import pytest
 import redis.asyncio
 import redis.exceptions
 
-from sidecar.dev.servers import RedisServer, SidecarProcess
+from sidecar.dev.servers import SidecarProcess
 from tests.e2e.agents import as_map, run
-from tests.support.children import Children, StartSidecar
 
 STORED = {
     "special token": "before <|endoftext|> after",
@@ -24,17 +23,10 @@ STORED = {
 }
 
 
-@pytest.fixture(scope="module")
-def sidecar(shared_children: Children, redis_server: RedisServer) -> SidecarProcess:
-    """One sidecar for the whole module; every test empties the Redis behind it."""
-    return StartSidecar(shared_children)(redis_url=redis_server.url)
-
-
 @pytest.fixture
-async def client(sidecar: SidecarProcess, redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
+async def client(plain_sidecar: SidecarProcess) -> AsyncIterator[redis.asyncio.Redis]:
     """A client of the sidecar, on an empty Redis."""
-    assert redis_url
-    async with redis.asyncio.Redis.from_url(sidecar.url) as connected:
+    async with redis.asyncio.Redis.from_url(plain_sidecar.url) as connected:
         yield connected
 
 

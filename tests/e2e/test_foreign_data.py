@@ -6,8 +6,8 @@ import pytest
 import redis.asyncio
 import redis.exceptions
 
+from sidecar.dev.servers import SidecarProcess
 from tests.e2e.agents import SPACE, as_map, run
-from tests.support.children import StartSidecar
 
 
 async def refusal(client: redis.asyncio.Redis, *words: str) -> str:
@@ -19,13 +19,12 @@ async def refusal(client: redis.asyncio.Redis, *words: str) -> str:
 
 @pytest.mark.parametrize("fields", ['{"tool_call', '{"tool_calls":[1]}', "no JSON"])
 async def test_fields_that_are_not_ours(
-    redis_url: str, redis_client: redis.asyncio.Redis, sidecar_process: StartSidecar, fields: str
+    redis_client: redis.asyncio.Redis, plain_sidecar: SidecarProcess, fields: str
 ) -> None:
     """A stored message with broken fields makes reads of its memory fail, each with an answer; all else works."""
-    sidecar = sidecar_process(redis_url=redis_url)
     async with (
-        redis.asyncio.Redis.from_url(sidecar.url) as client,
-        redis.asyncio.Redis.from_url(sidecar.url) as other,
+        redis.asyncio.Redis.from_url(plain_sidecar.url) as client,
+        redis.asyncio.Redis.from_url(plain_sidecar.url) as other,
     ):
         await run(client, "MEMAPPEND", "broken", "user", "hello")
         entry: dict[str, str] = {"r": "assistant", "c": "", "n": "5", "x": fields}
@@ -33,5 +32,5 @@ async def test_fields_that_are_not_ours(
         for options in (("TOKENS", "100", "FORMAT", "OPENAI"), ("COUNT", "2", "FORMAT", "OPENAI")):
             assert "memsidecar" in await refusal(client, "MEMREAD", "broken", *options)
             assert as_map(await run(other, "MEMAPPEND", "fine", "user", "hello"))["appended"] == 1
-    with redis.Redis.from_url(sidecar.url) as late:
+    with redis.Redis.from_url(plain_sidecar.url) as late:
         assert late.ping()

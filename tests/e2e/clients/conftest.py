@@ -7,23 +7,13 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from sidecar.dev.servers import RedisServer, SidecarProcess
-from tests.support.children import Children, StartSidecar
-
-
-@pytest.fixture(scope="module")
-def started(redis_server: RedisServer) -> Iterator[SidecarProcess]:
-    """A sidecar for all tests of a file: its clients come and go, and its start would take most of the time."""
-    children = Children()
-    yield StartSidecar(children)(redis_url=redis_server.url)
-    children.stop_all()
+from sidecar.dev.servers import SidecarProcess
 
 
 @pytest.fixture
-def front(started: SidecarProcess, redis_url: str) -> SidecarProcess:
+def front(plain_sidecar: SidecarProcess) -> SidecarProcess:
     """A real sidecar before the shared Redis, emptied; the client under test knows only the sidecar's address."""
-    assert started.running, f"the sidecar has ended with {started.exit_code}, and Redis at {redis_url} is up"
-    return started
+    return plain_sidecar
 
 
 @pytest.fixture
