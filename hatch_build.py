@@ -99,16 +99,15 @@ class CompileHook(BuildHookInterface):  # type: ignore[type-arg]  # its paramete
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, and if that works make it a wheel for this platform."""
-        for source in SOURCES:  # an old one would go on being used
-            (Path(self.root) / source).with_suffix(SUFFIX).unlink(missing_ok=True)
-        if os.environ.get(PURE) == "1":
-            return
+        pure = os.environ.get(PURE) == "1"
         for source in SOURCES:
             module = source.with_suffix(SUFFIX)
-            if self._run(_command(Path(self.root) / source, Path(self.root) / module), str(source)):
+            if not pure and self._compile(Path(self.root) / source, Path(self.root) / module):
                 build_data["artifacts"].append(str(module))
                 _for_this_platform(build_data)
-        if version != "editable":
+            else:  # an old one would go on being used
+                (Path(self.root) / module).unlink(missing_ok=True)
+        if not pure and version != "editable":
             self._translate(build_data)
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
@@ -116,6 +115,15 @@ class CompileHook(BuildHookInterface):  # type: ignore[type-arg]  # its paramete
         directory = build_data.get("memsidecar_translated")
         if directory is not None:
             shutil.rmtree(directory)
+
+    def _compile(self, source: Path, module: Path) -> bool:
+        """Make a module, and put it there in one step: tests that run here meanwhile find the old or the new."""
+        new = module.with_name(f"new-{module.name}")
+        if not self._run(_command(source, new), str(source.relative_to(self.root))):
+            new.unlink(missing_ok=True)
+            return False
+        new.replace(module)
+        return True
 
     def _translate(self, build_data: dict[str, Any]) -> None:
         """Compile a copy of the package, so that no result can be left in the tree and go out of date there."""
