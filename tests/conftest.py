@@ -20,7 +20,7 @@ from sidecar.dev import ports
 from sidecar.dev.binaries import find_redis_server, find_temporal
 from sidecar.dev.ports import free_port
 from sidecar.dev.problems import ProgramMissing
-from sidecar.dev.servers import RedisServer, SidecarProcess, TemporalServer
+from sidecar.dev.servers import RedisServer, TemporalServer
 from tests.support.children import Children, StartRedis, StartSidecar, StartTemporal, StartWorker
 from tests.support.requirements import missing
 
@@ -142,19 +142,6 @@ def start_temporal(children: Children, temporal_program: Path) -> StartTemporal:
 def sidecar_process(children: Children) -> StartSidecar:
     """Factory of real `memsidecar serve` processes."""
     return StartSidecar(children)
-
-
-@pytest.fixture(scope="session")
-def shared_sidecar(shared_children: Children, redis_server: RedisServer) -> SidecarProcess:
-    """A `memsidecar serve` with default settings before the shared Redis: see `plain_sidecar`."""
-    return StartSidecar(shared_children)(redis_url=redis_server.url)
-
-
-@pytest.fixture
-def plain_sidecar(shared_sidecar: SidecarProcess, redis_url: str) -> SidecarProcess:
-    """The shared sidecar before an empty Redis, for tests that neither stop nor configure one: starting one is slow."""
-    assert shared_sidecar.running, f"it has ended with {shared_sidecar.exit_code}, and Redis at {redis_url} is up"
-    return shared_sidecar
 
 
 @pytest.fixture

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 import redis.asyncio
 
 from benchmarks.accounts import Accounts
-from sidecar.dev.servers import SidecarProcess
+from sidecar.dev.servers import RedisServer, SidecarProcess
 from sidecar.memory.keys import KeySpace, MemoryKeys
+from tests.support.children import Children, StartSidecar
 
 MEMORY = "default:audited"
 KEYS = KeySpace().keys("default", "audited")
@@ -19,12 +20,20 @@ Client = redis.asyncio.Redis
 Damage = Callable[[Client, MemoryKeys, list[str]], Awaitable[Any]]
 
 
+@pytest.fixture(scope="module")
+def sidecar(redis_server: RedisServer) -> Iterator[SidecarProcess]:
+    """One for all tests of this file, which damage memories in Redis itself."""
+    children = Children()
+    yield StartSidecar(children)(redis_url=redis_server.url)
+    children.stop_all()
+
+
 @pytest.fixture
-async def clients(redis_url: str, plain_sidecar: SidecarProcess) -> AsyncIterator[tuple[Client, Client]]:
+async def clients(redis_url: str, sidecar: SidecarProcess) -> AsyncIterator[tuple[Client, Client]]:
     """Redis itself, and a sidecar before it; both answer text in RESP3."""
     async with (
         Client.from_url(redis_url, decode_responses=True, protocol=3) as direct,
-        Client.from_url(plain_sidecar.url, decode_responses=True, protocol=3) as served,
+        Client.from_url(sidecar.url, decode_responses=True, protocol=3) as served,
     ):
         yield direct, served
 

@@ -1,4 +1,4 @@
-"""Two sidecars in front of the shared Redis, for tests that neither stop nor configure one: starting one is slow."""
+"""Sidecars in front of the shared Redis, for tests that neither stop nor configure one: starting one is slow."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sidecar.dev.ports import free_port
 from sidecar.dev.servers import RedisServer, SidecarProcess
 from tests.support.children import Children, StartSidecar, ready
 
@@ -17,6 +18,30 @@ DEFINITIONS: list[dict[str, Any]] = [
     {"id": "chat", "max_tokens": 2_000, "flush": {"strategy": "hybrid_summary", "threshold": 0.9, "target": 0.5}},
 ]
 """Whose changes wait a minute for a lease; whose wait nearly not at all; what is compacted above 1,800 tokens."""
+
+
+@pytest.fixture(scope="session")
+def redis_server(
+    shared_children: Children, redis_program: Path, tmp_path_factory: pytest.TempPathFactory
+) -> RedisServer:
+    """The shared Redis of these tests, which is not that of all others: their sidecars live on, and look after it every
+    few seconds, while others count each command of Redis.
+    """
+    directory = tmp_path_factory.mktemp("redis-e2e")
+    return shared_children.add(RedisServer(port=free_port(), directory=directory, program=redis_program))
+
+
+@pytest.fixture(scope="session")
+def shared_sidecar(shared_children: Children, redis_server: RedisServer) -> SidecarProcess:
+    """A `memsidecar serve` with default settings before the shared Redis: see `plain_sidecar`."""
+    return StartSidecar(shared_children)(redis_url=redis_server.url)
+
+
+@pytest.fixture
+def plain_sidecar(shared_sidecar: SidecarProcess, redis_url: str) -> SidecarProcess:
+    """The shared sidecar before an empty Redis, for tests that neither stop nor configure one: starting one is slow."""
+    assert shared_sidecar.running, f"it has ended with {shared_sidecar.exit_code}, and Redis at {redis_url} is up"
+    return shared_sidecar
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import redis.asyncio
 from sidecar.dev.ports import free_port
 from sidecar.memory.keys import SHARDS
 from tests.e2e.agents import run
-from tests.support.children import StartSidecar
+from tests.support.children import StartRedis, StartSidecar
 from tests.support.waiting import eventually
 
 APPENDS = 50
@@ -24,19 +24,20 @@ async def swept(client: redis.asyncio.Redis) -> bool:
     return bool(calls.get("cmdstat_zcard", {}).get("calls", 0) >= SHARDS)
 
 
-async def test_an_append_is_one_round_trip(
-    redis_url: str, redis_client: redis.asyncio.Redis, sidecar_process: StartSidecar
-) -> None:
+async def test_an_append_is_one_round_trip(start_redis: StartRedis, sidecar_process: StartSidecar) -> None:
     """Redis sees one EVALSHA per MEMAPPEND and no other command from the sidecar, whatever Temporal's state."""
-    await redis_client.config_resetstat()
+    server = start_redis()  # which no other sidecar looks after
     # With Temporal unreachable, a call on the request path would show as an error or a delay.
     sidecar = sidecar_process(
-        redis_url=redis_url,
+        redis_url=server.url,
         engine="temporal",
         temporal_address=f"127.0.0.1:{free_port()}",
         settings={"MEMSIDECAR_SWEEP_INTERVAL_S": "3600"},
     )
-    async with redis.asyncio.Redis.from_url(sidecar.url, single_connection_client=True) as client:
+    async with (
+        redis.asyncio.Redis.from_url(server.url) as redis_client,
+        redis.asyncio.Redis.from_url(sidecar.url, single_connection_client=True) as client,
+    ):
         await run(client, "MEMAPPEND", "cost", "user", "warm up: the script is loaded, the fence is done")
         await eventually(lambda: swept(redis_client), why="the sidecar did not look at its outboxes")
         await redis_client.config_resetstat()
