@@ -64,10 +64,11 @@ class CommandLog:
             return ""
         request = secrets.token_hex(ID_BYTES)
         facts = self._facts(ticket, seconds)
-        if not isinstance(problem, ReplyableError):
-            _log.error("command.failed", request=request, **facts, exc_info=problem)
+        # Both at the highest level: the reply names the line, so it must be there, whatever is filtered.
+        if isinstance(problem, ReplyableError):
+            _log.error("command.failed", request=request, **facts, why=logged(problem))
         else:
-            _log.warning("command.failed", request=request, **facts, why=logged(problem))
+            _log.error("command.failed", request=request, **facts, exc_info=problem)
         return request
 
     def slow(self, ticket: Ticket, seconds: float) -> None:

@@ -57,6 +57,7 @@ class OwnCommands:
         refusal = self._state.refusal_for(command.name)
         request: Request | None = None
         span: Span | None = None
+        bug: Exception | None = None
         if refusal is None:
             try:
                 if isinstance(frame, Oversized):
@@ -70,11 +71,15 @@ class OwnCommands:
                     request.trace = span.context
             except ReplyableError as problem:
                 refusal = problem.reply()
+            except Exception as raised:  # the client has others to be answered
+                bug = raised
         self._state.command_started()
         ticket = Ticket(command, request, now, size=size_of(frame), silent=silent)
         ticket.span = span
         if refusal is not None:
             ticket.refuse(refusal)
+        elif bug is not None:
+            self._fail(ticket, bug, now)
         elif isinstance(request, ContextRequest):
             self._render(ticket, self._context.execute(request), now)
         return ticket

@@ -55,18 +55,17 @@ def test_a_slow_command() -> None:
 
 
 @pytest.mark.parametrize(
-    ("problem", "level", "more"),
+    ("problem", "more"),
     [
         (
             Uncertain("connection reset"),
-            "warning",
             {"why": "Redis went away after a command was sent (connection reset)"},
         ),
-        (RedisRefused("ERR value 'secret-name' is wrong"), "warning", {"why": "ERR"}),
-        (KeyError("x"), "error", {"exc_info": None}),
+        (RedisRefused("ERR value 'secret-name' is wrong"), {"why": "ERR"}),
+        (KeyError("x"), {"exc_info": None}),
     ],
 )
-def test_a_failure(problem: Exception, level: str, more: dict[str, object]) -> None:
+def test_a_failure(problem: Exception, more: dict[str, object]) -> None:
     """Its id is what the reply ends with; a bug has its traceback, and texts of others are left out."""
     if "exc_info" in more:
         more = {"exc_info": problem}
@@ -74,7 +73,7 @@ def test_a_failure(problem: Exception, level: str, more: dict[str, object]) -> N
         request = CommandLog(slow_ms=0).failed(ticket(outcome="ERR"), problem, 0.001)
     assert ID.fullmatch(request)
     common = {"command": "MEMINFO", "outcome": "ERR", "memory": LABEL, "request_bytes": 42, "ms": 1.0}
-    assert lines == [{"event": "command.failed", "log_level": level, "request": request, **common, **more}]
+    assert lines == [{"event": "command.failed", "log_level": "error", "request": request, **common, **more}]
 
 
 def test_a_traced_command() -> None:

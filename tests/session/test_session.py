@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from sidecar.commands.table import COMMANDS
 from sidecar.errors import BadMessage, InternalError, RedisRefused, Unavailable, WaitEnded
-from sidecar.memory.requests import AppendRequest
+from sidecar.memory.requests import AppendRequest, InfoRequest
 from sidecar.memory.results import AppendResult
 from sidecar.resp.requests import MAX_REQUEST_ARGUMENTS
 from sidecar.session import limits as module
@@ -343,6 +346,19 @@ class TestOutcomes:
             b"(request id1)", b"(request id2)", False, False, False, False
         ]  # fmt: skip
         assert replies.split(b"\r\n")[2] == b"-OOM no memory"
+
+    def test_a_command_that_cannot_even_be_parsed(self) -> None:
+        """A bug there is answered and written down like any other, and what follows is served."""
+
+        def parse(*_: object) -> InfoRequest:
+            raise KeyError("a bug")
+
+        client = Client(commands={**COMMANDS, b"MEMINFO": replace(COMMANDS[b"MEMINFO"], parse=parse)}).ready()
+        assert client.sends("MEMINFO a", "MEMCLEAR b") == [
+            b"<-%b\r\n" % InternalError().reply("id1").encode(),
+            "run MEMCLEAR",
+        ]
+        assert isinstance(client.log.failures[0][1], KeyError)
 
     def test_a_log_without_room(self, ready: Client) -> None:
         """A failure that is not written down has no id in its reply."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 
+from sidecar.commands.command import Command
 from sidecar.commands.table import COMMANDS
 from sidecar.errors import ReplyableError
 from sidecar.memory.tracing import Fact, Span, Untraced
@@ -97,7 +98,7 @@ class Client:
     With `known` its user is found at once whenever the session asks; without, the test answers for itself.
     """
 
-    def __init__(self, *, known: bool = True) -> None:
+    def __init__(self, *, known: bool = True, commands: Mapping[bytes, Command] = COMMANDS) -> None:
         self._known = known
         numbers = itertools.count(1)
         self.observed: list[tuple[str, str, float]] = []
@@ -107,7 +108,7 @@ class Client:
         self.tickets: list[Ticket] = []
         self.asked: list[tuple[tuple[Credentials | None, ...], bytes | None]] = []
         self.session = Session(
-            commands=COMMANDS,
+            commands=commands,
             resolve=addressing().resolve,
             nonce=lambda: b"nonce%d" % next(numbers),
             telemetry=Telemetry(observe=lambda *seen: self.observed.append(seen), log=self.log, tracer=self.tracer),
