@@ -151,16 +151,15 @@ def worker(**options: Any) -> None:
 def check(**options: Any) -> None:
     """Say what is wrong with the configuration.
 
-    Reads the settings and the definitions, and shows every problem at once. Connects to nothing.
+    Reads the settings, the definitions and what they name: certificates, a payload codec, the configuration of Temporal
+    and of OpenTelemetry. Shows every problem at once, and connects to nothing.
     """
+    from sidecar.app.checking import check as check_parts
     from sidecar.config.loading import load_settings
     from sidecar.net.endpoint import RedisEndpoint
 
     settings, definitions = load_settings(**options)
-    if settings.token_engine == "native":  # the one that may be missing; `auto` takes what there is
-        from sidecar.app.building import ready_counter
-
-        ready_counter(settings, definitions.by_id.values())
+    check_parts(settings, definitions)
     click.echo(f"listen       {settings.listen}")
     click.echo(f"redis        {RedisEndpoint.parse(settings.redis_url)}")
     click.echo(f"flushes      {settings.engine}")

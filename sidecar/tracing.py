@@ -54,7 +54,7 @@ class OtlpTracer:
     """
 
     def __init__(self, service: str) -> None:
-        _check()
+        check_environment()
         self._provider = TracerProvider(resource=_resource(service), shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("memsidecar", __version__)
@@ -122,8 +122,12 @@ def _resource(service: str) -> Resource:
     return Resource.create({"service.version": __version__, **({} if named else {"service.name": service})})
 
 
-def _check() -> None:
-    """Refuse what OpenTelemetry would take, and then fail to send by, a line in the log for each batch."""
+def check_environment() -> None:
+    """Refuse what OpenTelemetry would take, and then fail to send by, a line in the log for each batch.
+
+    Raises:
+        ConfigurationError: a variable cannot be used.
+    """
     for name in _ENDPOINTS:
         endpoint = os.environ.get(name, "")
         if endpoint and not endpoint.startswith(("http://", "https://")):
