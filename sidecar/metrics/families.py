@@ -162,7 +162,7 @@ COMMANDS: tuple[Family, ...] = (
     ),
     _histogram_by(
         "command_duration_seconds",
-        "From a MEM command's arrival to its reply.",
+        "From a MEM command's turn to its reply.",
         "command",
         _COMMAND,
         lambda now: now.command_seconds,

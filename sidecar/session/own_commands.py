@@ -50,8 +50,14 @@ class OwnCommands:
         self._busy = BusyMemories()
         self.running: deque[Ticket] = deque()
 
-    def prepare(self, frame: Own | Oversized, now: float) -> Ticket:
-        """Parse a MEM command; what cannot be parsed, or may not run now, has its reply already."""
+    def prepare(self, frame: Own | Oversized, now: float, since: float) -> Ticket:
+        """Parse a MEM command; what cannot be parsed, or may not run now, has its reply already.
+
+        Args:
+            frame: the command.
+            now: seconds of the caller's clock.
+            since: when it was its turn: before now, where something had to be asked first.
+        """
         command = self._commands[frame.name]
         silent = self._state.silent
         refusal = self._state.refusal_for(command.name)
@@ -74,7 +80,7 @@ class OwnCommands:
             except Exception as raised:  # the client has others to be answered
                 bug = raised
         self._state.command_started()
-        ticket = Ticket(command, request, now, size=size_of(frame), silent=silent)
+        ticket = Ticket(command, request, since, size=size_of(frame), silent=silent)
         ticket.span = span
         if refusal is not None:
             ticket.refuse(refusal)

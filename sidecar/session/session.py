@@ -95,6 +95,9 @@ class Session:
         self._running = self._own.running
         self._fence: Fence | None = None
         self._identifying = False
+        self._asked_at = (
+            -1.0
+        )  # since when the MEM command at the head waits for what we ask for its sake; -1: it does not
         self._described: Description | None = None  # the COMMAND whose answer comes before the fence
         self._pushes = PushBoundary()
         self._client_gone = False
@@ -302,7 +305,7 @@ class Session:
                 self._pending_bytes -= len(frame.data)
                 self._forward(frame)
             elif (
-                self._ask(self._state.need())
+                self._ask_for_own()
                 or self._held
                 or len(self._running) >= MAX_RUNNING_COMMANDS
                 or not self._start(frame)
@@ -310,6 +313,15 @@ class Session:
                 return
             self._waiting.popleft()
             self._flush_replies()  # it may have been refused at once
+
+    def _ask_for_own(self) -> bool:
+        """Ask for what must be known before a MEM command may run; False if there is nothing."""
+        need = self._state.need()
+        if need is None:
+            return False
+        if self._asked_at < 0 and not self._state.perhaps_blocked:  # how long a BLPOP takes is its client's wish
+            self._asked_at = self._now
+        return self._ask(need)
 
     def _ask(self, need: Need | None) -> bool:
         """Ask for what is not known; False if there is nothing."""
@@ -385,7 +397,11 @@ class Session:
 
     def _start(self, item: Own | Oversized | Ticket) -> bool:
         """Start a MEM command; False if it has to wait for another one on the same memory."""
-        ticket = item if isinstance(item, Ticket) else self._own.prepare(item, self._now)
+        if isinstance(item, Ticket):
+            ticket = item
+        else:
+            since, self._asked_at = self._asked_at, -1.0
+            ticket = self._own.prepare(item, self._now, since if since >= 0 else self._now)
         if not self._own.admit(ticket):
             self._waiting[0] = ticket  # parsed once, however often it is tried
             return False

@@ -8,7 +8,7 @@ from sidecar.commands.table import COMMANDS
 from sidecar.errors import BadMessage, InternalError, RedisRefused, Unavailable, WaitEnded
 from sidecar.memory.requests import InfoRequest
 from sidecar.memory.results import AppendResult
-from tests.support.transcripts import Client
+from tests.support.transcripts import Client, passed
 
 
 class TestOutcomes:
@@ -30,6 +30,25 @@ class TestOutcomes:
             ("MEMCOUNT", "ERR", 2.5),
             ("MEMCLEAR", "ERR", 2.5),
         ]
+
+    def test_what_is_asked_first_counts(self, client: Client) -> None:
+        """The time of a command begins when it is its turn, and whatever has to be asked of Redis before it runs is in
+        it; not so the wait for a command that may block, which its client has sent itself."""
+        client.sends("MEMINFO a")
+        client.now = 2.0
+        client.redis(passed(1))
+        client.now = 2.5
+        client.done(0, Unavailable("x"))
+        client.sends("BLPOP list 0", "MEMINFO a")
+        client.now = 12.5
+        client.redis(b"*-1\r\n" + passed(2))
+        client.now = 13.0
+        client.done(1, Unavailable("x"))
+        client.sends("GET a", "MEMINFO a")
+        client.now = 14.0
+        client.redis(b"$-1\r\n" + passed(3))
+        client.done(2, Unavailable("x"))
+        assert client.observed == [("MEMINFO", "UNAVAILABLE", seconds) for seconds in (2.5, 0.5, 1.0)]
 
     def test_failures_are_written_down(self, ready: Client) -> None:
         """What its client can do nothing about is; the reply says where, unless it is a line of Redis's own."""
