@@ -2,8 +2,8 @@
 
 The counterparts are the append path and the `sweeper`, which notify it, and a `FlushEngine`, which it starts
 flushes on. It keeps nothing that matters: the mark in the outbox is the order, a notification only says
-"soon". So whatever it drops, when it is full, when the engine is away or when the process ends, the sweeper
-brings again.
+"soon". So whatever it drops, when it is full or when the process ends, the sweeper brings again. While the engine is
+away it holds what it has, and tries: a sweep may be a minute off when the engine is back.
 """
 
 from __future__ import annotations
@@ -110,6 +110,7 @@ class Dispatcher:
         self._rests = Rests[Memory](rest_s=rest_s, longest_rest_s=longest_rest_s, most=MOST_RESTING)
         self._rests_changed = asyncio.Event()
         self._complained: set[str] = set()
+        self._away = False  # as the last start found it; the gauge is written by the look at the engine's health, too
 
     def notify(self, definition: str, instance: str, trace: str = "") -> None:
         """Say that a memory has become due. Never waits and never raises; its mark was just put into the outbox.
@@ -164,14 +165,14 @@ class Dispatcher:
             await self._bucket.wait()
             if await self._start(memory):
                 self._rest(memory)
-            else:
-                del self._states[memory]
 
     async def _start(self, memory: Memory) -> bool:
-        """Start a flush. False if the engine is away, so that the next notification is a new order."""
+        """Start a flush. False if the engine is away: then the memory waits again, behind all others."""
         definition, instance = memory
+        trace = ""
 
         def start() -> Awaitable[FlushHandle]:
+            nonlocal trace
             # From here on a notification may be about something that this flush does not see.
             state = self._states[memory]
             state.waiting = False
@@ -181,10 +182,11 @@ class Dispatcher:
         try:
             handle = await self._breaker.call(start)
         except EngineUnavailable as away:
-            if self._metrics.engine_up is not False:
+            if not self._away:
                 _log.warning("flush.engine_away", error=away.logged)
-            self._metrics.engine_up = False
+            self._away, self._metrics.engine_up = True, False
             self._metrics.trigger("failed")
+            self._enqueue(memory, trace=self._states[memory].trace or trace)
             return False
         except UnknownMemory:
             self._complain_once(definition)
@@ -193,7 +195,7 @@ class Dispatcher:
         except Exception:
             _log.exception("flush.not_started", memory=label(definition, instance))
         else:
-            self._metrics.engine_up = True
+            self._away, self._metrics.engine_up = False, True
             self._metrics.trigger("started" if handle.started else "coalesced")
             state = self._states[memory]
             state.joins = 0 if handle.started else state.joins + 1

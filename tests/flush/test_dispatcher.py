@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
+from structlog.testing import capture_logs
 
 from sidecar.errors import EngineUnavailable, RedisRefused, Unavailable, UnknownMemory
 from sidecar.flush.dispatcher import Dispatcher
@@ -294,20 +295,61 @@ async def test_an_outbox_that_is_away_stops_nothing(engine: Engine, marks: Marks
 
 
 async def test_an_engine_that_is_away(engine: Engine, marks: Marks, metrics: Metrics) -> None:
-    """While the engine is away starts fail one after the other; when it is back, what still waits is started."""
+    """While the engine is away starts fail one after the other; when it is back, all that waits is started, once."""
     engine.error = EngineUnavailable("no Temporal")
     async with running(engine, marks, metrics) as dispatcher:
         dispatcher.notify("chat", "first")
-        await eventually(lambda: triggers(metrics, "failed") == 1 and metrics.engine_up is False)
+        await eventually(lambda: triggers(metrics, "failed") and metrics.engine_up is False)
         for number in range(50):
             dispatcher.notify("chat", str(number))
         await eventually(lambda: triggers(metrics, "failed") >= 4)
+        failed = len(engine.orders)
         engine.error = None
-        await eventually(lambda: triggers(metrics, "failed") + triggers(metrics, "started") == 51)
+        await eventually(lambda: triggers(metrics, "started") == 51)
+        assert metrics.engine_up
+    # Some failed while that was counted, and came again.
+    assert set(engine.orders[failed:]) == {"first", *map(str, range(50))}
+
+
+async def test_what_an_outage_holds_back_is_bounded(engine: Engine, marks: Marks, metrics: Metrics) -> None:
+    """What has no room is dropped, also where it has waited already; the sweeper brings it."""
+    engine.error = EngineUnavailable("no Temporal")
+    async with running(engine, marks, metrics, backlog=4, concurrency=1) as dispatcher:
+        for number in range(20):
+            dispatcher.notify("chat", str(number))
+        await eventually(lambda: triggers(metrics, "failed") >= 10)
+        assert dispatcher.remembered <= 5
+        assert triggers(metrics, "dropped") >= 15
+
+
+async def test_an_outage_is_told_once(engine: Engine, marks: Marks, metrics: Metrics) -> None:
+    """Each outage has one line in the log, also where the look at the engine's health has found it first."""
+
+    async def outage(dispatcher: Dispatcher, memory: str) -> None:
+        metrics.engine_up = False
+        engine.error = EngineUnavailable("no Temporal")
+        before = triggers(metrics, "failed")
+        dispatcher.notify("chat", memory)
+        await eventually(lambda: triggers(metrics, "failed") >= before + 3)
+        engine.error = None
         await eventually(lambda: metrics.engine_up)
-        # What failed was forgotten, so that the sweeper can bring it again.
-        dispatcher.notify("chat", "first")
-        await eventually(lambda: engine.orders[-1] == "first")
+
+    with capture_logs() as lines:
+        async with running(engine, marks, metrics) as dispatcher:
+            await outage(dispatcher, "a")
+            await outage(dispatcher, "b")
+    assert [line["event"] for line in lines] == ["flush.engine_away"] * 2
+
+
+async def test_a_trace_outlasts_an_outage(engine: Engine, marks: Marks, metrics: Metrics) -> None:
+    """The start that comes through at last is of the trace that the first one was for, unless a later one was told."""
+    engine.error = EngineUnavailable("no Temporal")
+    async with running(engine, marks, metrics) as dispatcher:
+        dispatcher.notify("chat", "a", "one")
+        await eventually(lambda: triggers(metrics, "failed") >= 2)
+        engine.error = None
+        await eventually(lambda: triggers(metrics, "started") == 1)
+    assert set(engine.traces) == {"one"}
 
 
 async def test_an_outage_is_not_hammered(engine: Engine, marks: Marks, metrics: Metrics) -> None:
