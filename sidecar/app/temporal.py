@@ -5,12 +5,19 @@ Used by `serving`, where the engine is Temporal, and by `working`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sidecar.config.settings import Settings
 from sidecar.errors import ConfigurationError
+from sidecar.memory.definition import Definition
+from sidecar.memory.keys import KeySpace
+from sidecar.store.outbox import Outbox
 from sidecar.temporal.codec import converter
 from sidecar.temporal.connection import process_runtime
 from sidecar.temporal.environment import Place, find
+from sidecar.temporal.schedule import Sweep, SweepSchedule
 from sidecar.temporal.starter import TemporalEngine
+from sidecar.temporal.sweep import SweepActivity
 from sidecar.temporal.worker import WorkerOptions
 
 
@@ -47,6 +54,17 @@ def make_temporal_engine(settings: Settings, place: Place) -> TemporalEngine:
         security=place.security,
         converter=converter(settings.temporal_payload_codec),
         search_attributes=settings.temporal_search_attributes,
+    )
+
+
+def make_sweep(
+    settings: Settings, engine: TemporalEngine, outbox: Outbox, definitions: Mapping[str, Definition]
+) -> Sweep:
+    """Return how a worker looks for marks that nobody serves."""
+    space = KeySpace(settings.key_prefix, settings.project)
+    return Sweep(
+        SweepSchedule(settings.project, settings.temporal_sweep_interval_s),
+        SweepActivity(outbox=outbox, engine=engine, space=space, definitions=definitions),
     )
 
 

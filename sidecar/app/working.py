@@ -27,11 +27,9 @@ async def work(settings: Settings, definitions: Definitions) -> None:
             address for the worker's pages cannot be had.
     """
     # Not at the top: a sidecar with the local engine does not pay for loading the SDK.
-    from sidecar.app.temporal import make_temporal_engine, show_sdk_metrics, temporal_place, worker_options
+    from sidecar.app.temporal import make_sweep, make_temporal_engine, show_sdk_metrics, temporal_place, worker_options
     from sidecar.temporal.activities import FlushActivities
     from sidecar.temporal.codec import converter
-    from sidecar.temporal.schedule import Sweep, SweepSchedule
-    from sidecar.temporal.sweep import SweepActivity
     from sidecar.temporal.worker import run_worker
 
     show_sdk_metrics(settings.temporal_metrics_listen)
@@ -49,10 +47,6 @@ async def work(settings: Settings, definitions: Definitions) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.start)
     steps = make_flush_steps(settings, catalogue, client, metrics, tracing.tracer)
     space = KeySpace(settings.key_prefix, settings.project)
-    sweep = Sweep(
-        SweepSchedule(settings.project, settings.temporal_sweep_interval_s),
-        SweepActivity(outbox=Outbox(client, space), engine=engine, space=space, definitions=catalogue),
-    )
     pages = WorkerPages(
         settings=settings,
         metrics=metrics,
@@ -73,7 +67,7 @@ async def work(settings: Settings, definitions: Definitions) -> None:
             security=place.security,
             converter=converter(settings.temporal_payload_codec),
             options=worker_options(settings),
-            sweep=sweep,
+            sweep=make_sweep(settings, engine, Outbox(client, space), catalogue),
             on_polling=pages.polling,
         )
     finally:
