@@ -67,7 +67,7 @@ MEANINGS = {
     "flush.failed": "A flush of Temporal failed; its mark stays, and brings the next one. `error` is step and kind.",
     "flush.failure_not_recorded": "That a flush failed could not be noted on Redis either; its lease runs out.",
     "flush.fell_back": "A flush goes on without its summariser, as `flush.fallback` says.",
-    "flush.lease_left": "The lease of a flush that gave up could not be ended; it runs out.",
+    "flush.lease_left": "The lease of a flush that gave up could not be ended yet; if Redis stays away it runs out.",
     "flush.lease_not_renewed": "A running flush could not renew its lease; it has two more tries.",
     "flush.not_begun": "A bug of ours at the beginning of a flush.",
     "flush.not_started": "A flush could not be started; its mark stays.",

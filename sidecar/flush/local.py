@@ -59,7 +59,7 @@ ANSWER_PATIENCE_S = 10.0
 """How long a commit asks again where Redis went away: it may have been made, and then the flush has not failed."""
 
 GOODBYE_S = 2.0
-"""Limit of giving up a lease at shutdown. Without that, others wait for the lease to run out."""
+"""Limit of one try to give up a lease; at shutdown there is no other. Without that, others wait for it to run out."""
 
 CLOSED = "the local flush engine is closed"
 STOPPED = "the process that ran this flush was stopped"
@@ -360,8 +360,30 @@ class LocalEngine:
         return FlushOutcome("failed", ticket.run_id, strategy=ticket.strategy, error=error, certain=False)
 
     async def _give_up(self, ticket: Ticket, error: str) -> None:
+        """Record the failure and end the lease; where Redis is away just now, that is tried again beside."""
+        trouble = await self._let_go(ticket, error)
+        if trouble is None:
+            return
+        _log.warning("flush.lease_left", run_id=ticket.run_id, error=logged(trouble))
+        if isinstance(trouble, TimeoutError | Unavailable | Uncertain) and not self._closed:
+            task = asyncio.create_task(self._let_go_later(ticket, error), name=f"end of {ticket.run_id}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _let_go_later(self, ticket: Ticket, error: str) -> None:
+        """Try until the lease would have run out: others, who could flush once Redis is back, would wait for that."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + self._steps.lease_ms / 1000
+        while clock() < until:
+            await asyncio.sleep(LONGEST_POLL_S)
+            if await self._let_go(ticket, error) is None:
+                return
+
+    async def _let_go(self, ticket: Ticket, error: str) -> TimeoutError | UpstreamError | None:
+        """Try once; return what kept it from being done."""
         try:
             async with asyncio.timeout(GOODBYE_S):
                 await self._steps.fail(ticket, error)
         except (TimeoutError, UpstreamError) as trouble:
-            _log.warning("flush.lease_left", run_id=ticket.run_id, error=logged(trouble))
+            return trouble
+        return None

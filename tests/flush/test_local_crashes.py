@@ -1,13 +1,15 @@
-"""The local engine where a step raises what it never should: a bug of ours, or of a package."""
+"""The local engine where a step raises what it never should, or Redis is away when a flush gives up."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
+from sidecar.errors import Unavailable
 from sidecar.flush.local import LocalEngine
 from sidecar.flush.steps import FlushSteps
 from sidecar.memory.label import label
@@ -16,6 +18,7 @@ from sidecar.store.flush_store import FlushStore
 from sidecar.store.lease import Lease
 from tests.commands.test_traceparent import VALUE
 from tests.flush.memories import DEFINITIONS, SPACE, SUMMED, LiveMemory, NotingSummariser, WordCounter, talk
+from tests.support.waiting import eventually
 
 ORDER = FlushOrder("summed", "i")
 
@@ -29,6 +32,18 @@ class Crashing(FlushStore):
         if self.crashes:
             raise RuntimeError("a message's text")
         return await super().stage_plan(lease, plan)
+
+
+class Away(Crashing):
+    """One whose Redis is away, besides, when the failure is to be noted."""
+
+    away = 2
+
+    async def fail(self, lease: Lease, **about: Any) -> int | None:
+        if self.away:
+            self.away -= 1
+            raise Unavailable("it restarts")
+        return await super().fail(lease, **about)
 
 
 @pytest.fixture
@@ -79,3 +94,35 @@ async def test_what_the_log_says_of_it(crashing: Crashing, memory: LiveMemory) -
         {**about, "exc_info": True},
         {**about, "exc_info": True, "trace": VALUE.split("-")[1]},
     ]
+
+
+async def test_a_lease_ends_once_redis_is_back(redis_client: Redis, memory: LiveMemory) -> None:
+    """A flush that could not give up its lease tries again, so that others need not wait until the lease runs out."""
+    await memory.append(talk(20))
+    store = Away(redis_client, SPACE)
+    engine = engine_of(store)
+    with capture_logs() as lines:
+        assert (await (await engine.start(ORDER)).outcome()).status == "failed"
+        assert "flush_run" in await memory.meta()
+        await eventually(lambda: _is_let_go(memory))
+    assert [line["event"] for line in lines] == ["flush.broke_off", "flush.lease_left"]
+    assert (await memory.meta())["last_status"] == "failed"
+    store.crashes = False
+    assert (await (await engine.start(ORDER)).outcome()).status == "done"
+    await engine.close()
+
+
+async def test_closing_does_not_wait_for_redis(redis_client: Redis, memory: LiveMemory) -> None:
+    """An engine that is closed leaves the lease to run out."""
+    await memory.append(talk(20))
+    store = Away(redis_client, SPACE)
+    store.away = 1_000
+    engine = engine_of(store)
+    await (await engine.start(ORDER)).outcome()
+    await engine.close()
+    assert store.away > 900
+    assert "flush_run" in await memory.meta()
+
+
+async def _is_let_go(memory: LiveMemory) -> bool:
+    return "flush_run" not in await memory.meta()
